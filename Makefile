@@ -1,0 +1,162 @@
+# fanoutd: many fetches, one answer.
+#
+#   make run     install what is missing, build, and start on upstreams.conf
+#   make test    install what the tests need, build, run every test
+#   make help    the other targets      (V=1 shows every command)
+
+CC        = cc
+PREFIX    = /usr/local
+DESTDIR   =
+BUILD     = build
+CONF      = upstreams.conf
+VERSION   = 0.1.0
+V         =
+Q         = $(if $(V),,@)
+
+# What the program needs, and what its tests and checks need besides (Debian packages).
+DEPS      = gcc libc6-dev libcurl4-openssl-dev libevent-dev libc-ares-dev libcjson-dev libconfuse-dev
+TEST_DEPS = libcmocka-dev libyajl-dev libjansson-dev python3-pytest nginx-light dnsmasq-base curl \
+            python3-httpbin python3-gunicorn python3-httpx openssl procps
+LINT_DEPS = clang clang-tidy clang-format cppcheck
+
+WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes \
+            -Wformat=2 -Wundef -Werror
+HARDENING = -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
+            -D_FORTIFY_SOURCE=2
+OPTIMISE  = -O2 -g
+SANITIZE  =
+CFLAGS    = -std=c11 -D_GNU_SOURCE -pthread -I. $(WARNINGS) $(OPTIMISE) $(HARDENING) $(SANITIZE)
+CPPFLAGS  = -DFANOUTD_VERSION='"$(VERSION)"'
+LDFLAGS   = -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(SANITIZE)
+
+ENGINE_LIBS  = -lcurl -lcares -levent_core
+SERVICE_LIBS = -levent_extra -lconfuse -lcjson
+
+ENGINE_OBJS  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard fanout/*.c))
+SERVICE_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard service/*.c))
+UNIT_TESTS   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch])
+
+.DEFAULT_GOAL = all
+.PHONY: all help run test unit unit-tests system asan tsan lint format layers size \
+        deps test-deps lint-deps install clean
+
+all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
+
+$(BUILD)/fanoutd: $(SERVICE_OBJS) $(BUILD)/libfanout.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS)
+
+$(BUILD)/libfanout.a: $(ENGINE_OBJS)
+	@echo "  AR      $@"
+	$(Q)$(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# A unit test is linked with the engine and with every part of the service but its main().
+$(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(filter-out %/main.o,$(SERVICE_OBJS)) $(BUILD)/libfanout.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS) -lcmocka -lyajl -ljansson
+
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- trying it ----
+
+run: deps ## install what is missing, build, and start on upstreams.conf
+	@$(MAKE) --no-print-directory all
+	@echo
+	@echo "fanoutd starts now, with demo upstreams of its own. In another terminal, try:"
+	@echo
+	@echo "    curl -s http://127.0.0.1:8080/fetch-multiple"
+	@echo "    curl -s 'http://127.0.0.1:8080/fetch-multiple?upstreams=users,weather&shape=map'"
+	@echo
+	@echo "Put your own upstreams into $(CONF). Ctrl-C ends it."
+	@echo
+	@exec $(BUILD)/fanoutd -c $(CONF)
+
+# ---- tests ----
+
+test: deps test-deps ## install what the tests need, build, and run every test
+	@$(MAKE) --no-print-directory all unit-tests
+	@tests/run.sh $(BUILD)
+
+unit-tests: $(UNIT_TESTS)
+
+unit: unit-tests ## the unit tests alone
+	@tests/run.sh $(BUILD) unit
+
+system: all ## the system tests alone
+	@tests/run.sh $(BUILD) system
+
+# Fortify and the sanitizers do not mix.
+asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
+	@$(MAKE) --no-print-directory BUILD=build/asan OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+	    HARDENING='-fPIE' SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' \
+	    all unit-tests
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 tests/run.sh build/asan
+
+tsan: ## every test under ThreadSanitizer
+	@$(MAKE) --no-print-directory BUILD=build/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+	    HARDENING='-fPIE' SANITIZE='-fsanitize=thread' all unit-tests
+	@TSAN_OPTIONS=halt_on_error=0 tests/run.sh build/tsan
+
+# ---- checks ----
+
+lint: lint-deps layers ## formatting, clang-tidy, cppcheck, a build with clang
+	clang-format --dry-run -Werror $(SOURCES)
+	clang-tidy --quiet $(wildcard fanout/*.c service/*.c) -- $(CPPFLAGS) -std=c11 -D_GNU_SOURCE -I.
+	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --suppress=missingIncludeSystem $(CPPFLAGS) -D_GNU_SOURCE -I. fanout service
+	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
+
+layers: ## dependencies point down only
+	@tests/layers.sh
+
+format: ## format every source
+	clang-format -i $(SOURCES)
+
+size: all ## lines of each part, and the size of the program
+	@for part in fanout service tests; do \
+	    printf '%-8s %6d lines\n' $$part $$(find $$part -name '*.[ch]' -o -name '*.py' -o -name '*.sh' | xargs cat | wc -l); \
+	done
+	@strip -o $(BUILD)/fanoutd.stripped $(BUILD)/fanoutd
+	@printf '%-8s %6d KiB, stripped\n' fanoutd $$(( $$(stat -c %s $(BUILD)/fanoutd.stripped) / 1024 ))
+
+# ---- what has to be there ----
+
+SUDO = $(if $(filter 0,$(shell id -u)),,sudo)
+define install_missing
+	@for package in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:$$missing"; \
+	    $(SUDO) apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+deps: ## install what the program needs (Debian packages)
+	$(call install_missing,$(DEPS))
+
+test-deps: ## install what the tests need
+	$(call install_missing,$(TEST_DEPS))
+
+lint-deps: ## install what lint needs
+	$(call install_missing,$(LINT_DEPS))
+
+# ---- the rest ----
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/fanoutd $(DESTDIR)$(PREFIX)/bin/fanoutd
+	install -D -m 644 upstreams.conf $(DESTDIR)$(PREFIX)/share/doc/fanoutd/upstreams.conf
+
+clean: ## remove what was built
+	rm -rf build
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

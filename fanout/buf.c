@@ -1,0 +1,87 @@
+/* A growing, capped run of bytes. */
+#include "fanout/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALLEST_ROOM 256
+
+void buf_init(struct buf *buf, size_t max_bytes)
+{
+    *buf = (struct buf){.max_bytes = max_bytes};
+}
+
+void buf_release(struct buf *buf)
+{
+    free(buf->data);
+    buf_init(buf, buf->max_bytes);
+}
+
+bool buf_reserve(struct buf *buf, size_t more)
+{
+    size_t room = buf->room > 0 ? buf->room : SMALLEST_ROOM;
+    char *data;
+
+    if (more > buf->max_bytes - buf->len)
+        return false;
+    if (more <= buf->room - buf->len)
+        return true;
+    while (room - buf->len < more)
+        room = room > buf->max_bytes / 2 ? buf->len + more : room * 2;
+    data = realloc(buf->data, room);
+    if (data == NULL)
+        return false;
+    buf->data = data;
+    buf->room = room;
+    return true;
+}
+
+bool buf_append(struct buf *buf, const void *bytes, size_t count)
+{
+    if (!buf_reserve(buf, count))
+        return false;
+    if (count > 0)
+        memcpy(buf->data + buf->len, bytes, count);
+    buf->len += count;
+    return true;
+}
+
+bool buf_append_text(struct buf *buf, const char *text)
+{
+    return buf_append(buf, text, strlen(text));
+}
+
+__attribute__((format(printf, 2, 0))) static bool vprintf_into(struct buf *buf, const char *format,
+                                                               va_list args)
+{
+    va_list again;
+    int length;
+
+    va_copy(again, args);
+    length = vsnprintf(NULL, 0, format, again);
+    va_end(again);
+    if (length < 0 || !buf_reserve(buf, (size_t)length + 1))
+        return false;
+    vsnprintf(buf->data + buf->len, (size_t)length + 1, format, args);
+    buf->len += (size_t)length;
+    return true;
+}
+
+bool buf_printf(struct buf *buf, const char *format, ...)
+{
+    va_list args;
+    bool done;
+
+    va_start(args, format);
+    done = vprintf_into(buf, format, args);
+    va_end(args);
+    return done;
+}
+
+void buf_move(struct buf *to, struct buf *from)
+{
+    *to = *from;
+    buf_init(from, from->max_bytes);
+}

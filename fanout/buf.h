@@ -1,0 +1,35 @@
+/*
+ * A growing run of bytes with a cap: for everything whose size an outsider
+ * controls. An append that would pass the cap, or for which there is no memory,
+ * fails and leaves the buffer as it was.
+ */
+#ifndef FANOUT_BUF_H
+#define FANOUT_BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define BUF_UNLIMITED ((size_t)-1)
+
+struct buf {
+    char *data; /* len bytes, not ended by NUL; NULL while nothing was reserved */
+    size_t len;
+    size_t room;      /* bytes allocated */
+    size_t max_bytes; /* len never passes this */
+};
+
+/* Work in place; init allocates nothing, release may be called at any time after it. */
+void buf_init(struct buf *buf, size_t max_bytes);
+void buf_release(struct buf *buf);
+
+/* Makes room for `more` bytes behind len. False: over the cap or no memory. */
+bool buf_reserve(struct buf *buf, size_t more);
+
+bool buf_append(struct buf *buf, const void *bytes, size_t count);
+bool buf_append_text(struct buf *buf, const char *text);
+bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Moves the content to `to`, which must be empty or released; `from` is empty afterwards. */
+void buf_move(struct buf *to, struct buf *from);
+
+#endif

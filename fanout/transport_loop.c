@@ -1,0 +1,196 @@
+/*
+ * libcurl's multi handles on libevent.
+ *
+ * A socket stays registered with epoll between two transfers: libcurl says
+ * CURL_POLL_REMOVE after each, and we act on that only if something arrives
+ * while nobody waits for it, or when the socket is closed.
+ */
+#include "fanout/transport_loop.h"
+
+#include "fanout/clock.h"
+#include "fanout/mem.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define USEC_PER_MSEC 1000u
+
+/* One socket of libcurl's, from open to close. */
+struct watch {
+    struct event event;
+    struct multi *multi; /* NULL: between two transfers */
+    int wanted;          /* CURL_POLL_IN, _OUT, _INOUT that the event is registered for; 0: none */
+};
+
+static void act(struct multi *multi, curl_socket_t fd, int flags)
+{
+    CURLMsg *message;
+    int running, left;
+
+    curl_multi_socket_action(multi->handle, fd, flags, &running);
+    while ((message = curl_multi_info_read(multi->handle, &left)) != NULL)
+        if (message->msg == CURLMSG_DONE)
+            multi->loop->on_end(message->easy_handle, message->data.result);
+}
+
+static void on_timer(void *arg)
+{
+    act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int on_timer_change(CURLM *handle, long delay_ms, void *arg)
+{
+    struct multi *multi = arg;
+
+    (void)handle;
+    if (delay_ms < 0)
+        timer_stop(multi->loop->timers, &multi->timer);
+    else
+        timer_start(multi->loop->timers, &multi->timer,
+                    clock_now_us() + (uint64_t)delay_ms * USEC_PER_MSEC);
+    return 0;
+}
+
+static void watch_stop(struct watch *watch)
+{
+    if (watch->wanted != 0)
+        event_del(&watch->event);
+    watch->wanted = 0;
+}
+
+static void on_socket_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct watch *watch = arg;
+    int flags = ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
+                ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0);
+
+    if (watch->multi == NULL)
+        watch_stop(watch); /* closed while idle: libcurl finds out when it wants to reuse it */
+    else
+        act(watch->multi, fd, flags);
+}
+
+static void watch_start(struct watch *watch, struct event_base *base, curl_socket_t fd, int wanted)
+{
+    short events = (short)(EV_PERSIST | ((wanted & CURL_POLL_IN) != 0 ? EV_READ : 0) |
+                           ((wanted & CURL_POLL_OUT) != 0 ? EV_WRITE : 0));
+
+    if (watch->wanted == wanted)
+        return;
+    watch_stop(watch);
+    event_assign(&watch->event, base, fd, events, on_socket_event, watch);
+    event_add(&watch->event, NULL);
+    watch->wanted = wanted;
+}
+
+static int on_socket_change(CURL *easy, curl_socket_t fd, int wanted, void *arg, void *socket_arg)
+{
+    struct multi *multi = arg;
+    struct watch *watch = multi->loop->watches[fd];
+
+    (void)easy, (void)socket_arg;
+    assert(watch != NULL);
+    if (wanted == CURL_POLL_REMOVE) {
+        watch->multi = NULL;
+        return 0;
+    }
+    watch->multi = multi;
+    watch_start(watch, multi->loop->base, fd, wanted);
+    return 0;
+}
+
+static void make_room_for(struct transport_loop *loop, size_t fd)
+{
+    size_t room = fd * 2 + 64;
+
+    if (fd < loop->watch_room)
+        return;
+    loop->watches = mem_realloc(loop->watches, room * sizeof loop->watches[0]);
+    memset(loop->watches + loop->watch_room, 0,
+           (room - loop->watch_room) * sizeof loop->watches[0]);
+    loop->watch_room = room;
+}
+
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct transport_loop *loop = arg;
+    int type = address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
+    int fd = socket(address->family, type, address->protocol);
+
+    (void)purpose;
+    if (fd < 0)
+        return CURL_SOCKET_BAD;
+    make_room_for(loop, (size_t)fd);
+    loop->watches[fd] = mem_zalloc(sizeof *loop->watches[fd]);
+    return fd;
+}
+
+static int on_close_socket(void *arg, curl_socket_t fd)
+{
+    struct transport_loop *loop = arg;
+
+    watch_stop(loop->watches[fd]);
+    free(loop->watches[fd]);
+    loop->watches[fd] = NULL;
+    return close(fd);
+}
+
+void transport_loop_adopt(struct transport_loop *loop, CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, loop);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop);
+}
+
+static bool multi_init(struct multi *multi, struct transport_loop *loop)
+{
+    multi->loop = loop;
+    timer_init(&multi->timer, on_timer, multi);
+    multi->handle = curl_multi_init();
+    if (multi->handle == NULL)
+        return false;
+    curl_multi_setopt(multi->handle, CURLMOPT_SOCKETFUNCTION, on_socket_change);
+    curl_multi_setopt(multi->handle, CURLMOPT_SOCKETDATA, multi);
+    curl_multi_setopt(multi->handle, CURLMOPT_TIMERFUNCTION, on_timer_change);
+    curl_multi_setopt(multi->handle, CURLMOPT_TIMERDATA, multi);
+    curl_multi_setopt(multi->handle, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    return true;
+}
+
+bool transport_loop_init(struct transport_loop *loop, struct event_base *base,
+                         struct timers *timers, void (*on_end)(CURL *easy, CURLcode code))
+{
+    *loop = (struct transport_loop){.base = base, .timers = timers, .on_end = on_end};
+    for (size_t i = 0; i < MULTI_COUNT; i++)
+        if (!multi_init(&loop->multis[i], loop))
+            return false;
+    return true;
+}
+
+void transport_loop_release(struct transport_loop *loop)
+{
+    for (size_t i = 0; i < MULTI_COUNT; i++) {
+        if (loop->multis[i].handle == NULL)
+            continue;
+        curl_multi_cleanup(loop->multis[i].handle); /* still calls back */
+        timer_stop(loop->timers, &loop->multis[i].timer);
+    }
+    free(loop->watches);
+}
+
+void transport_loop_set_max_connections(struct transport_loop *loop, long most)
+{
+    for (size_t i = 0; i < MULTI_COUNT; i++)
+        curl_multi_setopt(loop->multis[i].handle, CURLMOPT_MAXCONNECTS, most);
+}
+
+struct multi *transport_loop_next_multi(struct transport_loop *loop)
+{
+    return &loop->multis[loop->next_multi++ % MULTI_COUNT];
+}

@@ -1,0 +1,54 @@
+/*
+ * libcurl's multi handles on libevent, by the multi-socket API: the half of
+ * the transport that knows sockets and timers and no HTTP. For transport.c
+ * alone.
+ */
+#ifndef FANOUT_TRANSPORT_LOOP_H
+#define FANOUT_TRANSPORT_LOOP_H
+
+#include "fanout/timer.h"
+
+#include <curl/curl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * Connections are spread over a few multi handles, because libcurl searches all connections of
+ * a multi on every reuse and removal.
+ */
+#define MULTI_COUNT 16
+
+struct event_base;
+struct watch;
+struct transport_loop;
+
+struct multi {
+    struct transport_loop *loop;
+    CURLM *handle;
+    struct timer timer;
+};
+
+struct transport_loop {
+    struct event_base *base;
+    struct timers *timers;
+    struct multi multis[MULTI_COUNT];
+    size_t next_multi;
+    struct watch **watches; /* one for each socket of libcurl's, by descriptor */
+    size_t watch_room;
+    /* Called for each transfer that has ended; may add and remove handles. */
+    void (*on_end)(CURL *easy, CURLcode code);
+};
+
+bool transport_loop_init(struct transport_loop *loop, struct event_base *base,
+                         struct timers *timers, void (*on_end)(CURL *easy, CURLcode code));
+/* Needs every easy handle removed. */
+void transport_loop_release(struct transport_loop *loop);
+
+/* How many connections each multi may keep open. */
+void transport_loop_set_max_connections(struct transport_loop *loop, long most);
+/* The multi for a new easy handle: taken in turns. */
+struct multi *transport_loop_next_multi(struct transport_loop *loop);
+/* Makes the handle's sockets ours; it must then run on a multi of this loop. */
+void transport_loop_adopt(struct transport_loop *loop, CURL *easy);
+
+#endif

@@ -1,0 +1,65 @@
+/* One upstream: questions to its settings, and what the workers share of it. */
+#include "fanout/upstream.h"
+
+#include "fanout/limiter.h"
+
+#include <stdlib.h>
+#include <strings.h>
+
+static void string_list_release(struct string_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+}
+
+void upstream_settings_release(struct upstream_settings *settings)
+{
+    free(settings->name);
+    free(settings->url_text);
+    url_release(&settings->url);
+    header_list_release(&settings->headers);
+    free(settings->success);
+    string_list_release(&settings->forward_headers);
+}
+
+bool upstream_settings_allow_method(const struct upstream_settings *settings, enum method method)
+{
+    return (settings->allow_methods >> method & 1u) != 0;
+}
+
+bool upstream_settings_forward_header(const struct upstream_settings *settings, const char *name)
+{
+    for (size_t i = 0; i < settings->forward_headers.count; i++)
+        if (strcasecmp(settings->forward_headers.items[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool upstream_settings_is_success(const struct upstream_settings *settings, unsigned status)
+{
+    for (size_t i = 0; i < settings->success_count; i++)
+        if (status >= settings->success[i].low && status <= settings->success[i].high)
+            return true;
+    return false;
+}
+
+void upstream_init(struct upstream *upstream, size_t index,
+                   const struct upstream_settings *settings, struct limiter *limiter)
+{
+    upstream->settings = settings;
+    upstream->index = index;
+    upstream->lane = limiter_lane_new(limiter, settings->max_in_flight);
+    for (size_t i = 0; i < OUTCOME_COUNT; i++)
+        atomic_init(&upstream->outcomes[i], 0);
+}
+
+void upstream_release(struct upstream *upstream)
+{
+    limiter_lane_free(upstream->lane);
+}
+
+void upstream_count(struct upstream *upstream, enum outcome outcome)
+{
+    atomic_fetch_add_explicit(&upstream->outcomes[outcome], 1, memory_order_relaxed);
+}

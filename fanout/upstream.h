@@ -1,0 +1,72 @@
+/*
+ * One upstream: its settings, which never change, and what all workers share
+ * of it: its lane in the limiter and its counters.
+ */
+#ifndef FANOUT_UPSTREAM_H
+#define FANOUT_UPSTREAM_H
+
+#include "fanout/header.h"
+#include "fanout/method.h"
+#include "fanout/outcome.h"
+#include "fanout/url.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct limiter;
+struct limiter_lane;
+
+/* An inclusive range of HTTP status codes. */
+struct status_range {
+    unsigned low;
+    unsigned high;
+};
+
+struct string_list {
+    char **items;
+    size_t count;
+};
+
+struct upstream_settings {
+    char *name;
+    char *url_text; /* as configured */
+    struct url url;
+    uint64_t timeout_us;         /* from the slot taken to the answer's last byte */
+    uint64_t connect_timeout_us; /* for each address tried, TLS included */
+    uint64_t queue_timeout_us;   /* longest wait for a slot; CLOCK_NEVER: until the deadline */
+    uint64_t idle_timeout_us;    /* a keep-alive connection idle for longer is not used again */
+    unsigned max_in_flight;
+    size_t max_response_bytes; /* of the body, decoded */
+    unsigned max_json_depth;
+    struct header_list headers; /* sent with every request */
+    struct status_range *success;
+    size_t success_count;
+    unsigned allow_methods; /* bit 1 << METHOD_x */
+    bool allow_path;
+    bool allow_query;
+    bool allow_body;
+    struct string_list forward_headers; /* names a caller may set, and that are passed on */
+};
+
+struct upstream {
+    const struct upstream_settings *settings; /* not owned */
+    size_t index;                             /* in the configuration's order */
+    struct limiter_lane *lane;
+    atomic_uint_fast64_t outcomes[OUTCOME_COUNT]; /* fetches ended, by outcome */
+};
+
+void upstream_settings_release(struct upstream_settings *settings);
+bool upstream_settings_allow_method(const struct upstream_settings *settings, enum method method);
+bool upstream_settings_forward_header(const struct upstream_settings *settings, const char *name);
+bool upstream_settings_is_success(const struct upstream_settings *settings, unsigned status);
+
+/* settings must outlive the upstream; the limiter too. */
+void upstream_init(struct upstream *upstream, size_t index,
+                   const struct upstream_settings *settings, struct limiter *limiter);
+void upstream_release(struct upstream *upstream);
+/* Any thread. */
+void upstream_count(struct upstream *upstream, enum outcome outcome);
+
+#endif

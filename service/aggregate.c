@@ -1,0 +1,100 @@
+/* One call to an endpoint, from the plan to the answer. */
+#include "service/aggregate.h"
+
+#include "fanout/clock.h"
+#include "fanout/gather.h"
+#include "fanout/mem.h"
+#include "service/document.h"
+#include "service/plan.h"
+#include "service/reply.h"
+#include "service/worker.h"
+
+#include <stdlib.h>
+
+#define RETRY_AFTER_SECONDS "1"
+
+struct aggregate {
+    struct call *call;
+    struct plan plan;
+    struct document *document;
+    struct gather *gather;
+};
+
+static void aggregate_free(struct aggregate *aggregate)
+{
+    if (aggregate->document != NULL)
+        document_free(aggregate->document);
+    plan_release(&aggregate->plan);
+    free(aggregate);
+}
+
+static void answer(struct aggregate *aggregate)
+{
+    const struct document *document = aggregate->document;
+    struct call *call = aggregate->call;
+    unsigned status = document_http_status(document);
+    struct problem problem;
+    struct buf body;
+
+    buf_init(&body, BUF_UNLIMITED);
+    if (!document_write(document, clock_now_us() - call->started_us, &body)) {
+        buf_release(&body);
+        problem_set(&problem, 503, "no memory for an answer of this size");
+        reply_problem(call, &problem);
+        return;
+    }
+    reply_header(call, "X-Fanout-Complete", document_is_complete(document) ? "true" : "false");
+    if (status == 503)
+        reply_header(call, "Retry-After", RETRY_AFTER_SECONDS);
+    document_summarise(document, call->note, sizeof call->note);
+    reply_json(call, status, &body);
+}
+
+static void on_result(void *arg, size_t index, struct fetch_result *result)
+{
+    struct aggregate *aggregate = arg;
+
+    document_add(aggregate->document, index, result);
+}
+
+static void on_done(void *arg)
+{
+    answer(arg);
+    aggregate_free(arg);
+}
+
+static void on_gone(void *arg)
+{
+    struct aggregate *aggregate = arg;
+
+    gather_cancel(aggregate->gather);
+    aggregate_free(aggregate);
+}
+
+static void on_stop(void *arg)
+{
+    struct aggregate *aggregate = arg;
+
+    gather_end(aggregate->gather, OUTCOME_CANCELLED, "the service stopped");
+}
+
+void aggregate_start(struct worker *worker, struct call *call,
+                     const struct config_endpoint *endpoint)
+{
+    const struct service *service = worker_service(worker);
+    struct aggregate *aggregate = mem_zalloc(sizeof *aggregate);
+    struct plan *plan = &aggregate->plan;
+    struct problem problem;
+
+    aggregate->call = call;
+    if (!plan_make(plan, call, service->config, service->fanout, endpoint, &problem)) {
+        reply_problem(call, &problem);
+        aggregate_free(aggregate);
+        return;
+    }
+    aggregate->document = document_new(plan);
+    call->hooks = (struct call_hooks){.on_gone = on_gone, .on_stop = on_stop, .arg = aggregate};
+    aggregate->gather = gather_start(
+        worker_engine(worker), &(struct gather_plan){plan->fetches, plan->count, plan->deadline_us},
+        (struct gather_sink){.on_result = on_result, .on_done = on_done, .arg = aggregate});
+}

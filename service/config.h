@@ -1,0 +1,76 @@
+/*
+ * upstreams.conf, read by libConfuse into one immutable snapshot. Every error
+ * says file, line, what was found and what is valid.
+ */
+#ifndef SERVICE_CONFIG_H
+#define SERVICE_CONFIG_H
+
+#include "fanout/address.h"
+#include "fanout/resolver.h"
+#include "fanout/trace.h"
+#include "fanout/upstream.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* How many results must be ok for the answer to be a 200. */
+enum require_kind { REQUIRE_ANY, REQUIRE_ALL, REQUIRE_NONE, REQUIRE_COUNT };
+struct require {
+    enum require_kind kind;
+    size_t count; /* for REQUIRE_COUNT, at least 1 */
+};
+
+enum shape { SHAPE_LIST, SHAPE_MAP };
+
+struct config_endpoint {
+    char *path;              /* "/fetch-multiple" */
+    const size_t *upstreams; /* indexes into config.upstreams, in the order asked */
+    size_t upstream_count;   /* at least 1 */
+    struct require require;
+    enum shape shape;
+    uint64_t deadline_us;
+};
+
+struct config_written;
+
+struct config {
+    char *file; /* its name, for messages */
+    struct address *listen;
+    size_t listen_count;
+    struct address demo_listen;
+    bool has_demo_listen;
+    unsigned workers; /* auto is already turned into a number */
+    unsigned max_in_flight;
+    unsigned max_queue;
+    uint64_t deadline_us;
+    uint64_t drain_timeout_us;
+    size_t max_request_bytes; /* body of a POST */
+    size_t max_requests;      /* in one POST */
+    enum trace_level log_level;
+    struct resolver_settings resolver;
+    struct upstream_settings *upstreams; /* in the file's order */
+    size_t upstream_count;
+    struct config_endpoint *endpoints; /* at least one */
+    size_t endpoint_count;
+    struct config_written *written; /* for config_print */
+    size_t written_count;
+};
+
+/*
+ * Reads and checks a file. NULL on any error, after writing one line for each to `errors`:
+ * "upstreams.conf:12: upstream users: unknown option 'timout' (did you mean 'timeout'?)".
+ */
+struct config *config_load(const char *file, FILE *errors);
+void config_free(struct config *config);
+
+/* The effective settings in the file's own syntax, defaults included: what -t shows. A file
+ * made of it loads to the same settings. */
+void config_print(const struct config *config, FILE *out);
+
+/* NULL: no such name. */
+const struct upstream_settings *config_upstream(const struct config *config, const char *name);
+const struct config_endpoint *config_endpoint(const struct config *config, const char *path);
+
+#endif

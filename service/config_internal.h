@@ -1,0 +1,178 @@
+/*
+ * What the parts of the configuration reader share, and nobody else includes.
+ *
+ *   config_text     the file as text, made safe and exact for libConfuse
+ *   config_parse    libConfuse's events: sections and options, with their places
+ *   config_schema   the tables: every option is one row
+ *   config_values   the types of single values,  config_lists  those of lists
+ *   config          puts it together, and checks what needs the whole file
+ *   config_print    writes it out again
+ */
+#ifndef SERVICE_CONFIG_INTERNAL_H
+#define SERVICE_CONFIG_INTERNAL_H
+
+#include "fanout/buf.h"
+#include "service/config.h"
+
+/* The most options that a section may have. */
+#define CONFIG_MAX_OPTIONS 24
+
+/* Stands in a text for the '$' of ${NAME}, so that a '$' that is just one is told apart. */
+#define CONFIG_VARIABLE_MARK '\001'
+
+#define CONFIG_SECOND UINT64_C(1000000)
+
+enum config_section_kind {
+    SECTION_TOP,
+    SECTION_RESOLVER,
+    SECTION_UPSTREAM,
+    SECTION_ENDPOINT,
+    SECTION_COUNT,
+};
+
+struct config_loader;
+struct config_option;
+
+/* A value as the file has it, variables and all; kept of lists and of what holds variables. */
+struct config_written {
+    const struct config_option *option;
+    size_t index; /* of the section's object */
+    char *text;
+};
+
+/* A place in a file. line 0: the file as a whole. */
+struct config_spot {
+    const char *file; /* owned by the loader */
+    int line;
+};
+
+/* One value while it is read. */
+struct config_value {
+    struct config_loader *loader;
+    const struct config_option *option;
+    void *object;     /* what the section fills: a struct config, upstream_settings, … */
+    const char *text; /* variables replaced */
+    struct buf why;   /* set by config_refuse */
+};
+
+struct config_type {
+    bool is_list; /* then read is called for each item, and appends */
+    bool (*read)(struct config_value *value);
+    /* In the file's syntax. */
+    void (*print)(const struct config_option *option, const void *object,
+                  const struct config *config, FILE *out);
+};
+
+/* One row of a section's table. */
+struct config_option {
+    const char *name;
+    const struct config_type *type;
+    size_t offset;        /* of the member in the section's object */
+    const char *fallback; /* as in a file; NULL: the option is required; "": left zero */
+    uint64_t least;
+    uint64_t most;
+    const char *const *choices; /* ended by NULL, in the order of the enum */
+    const char *help;
+};
+
+struct config_section {
+    const char *name;
+    const struct config_option *options;
+    size_t option_count;
+    bool has_title;
+};
+
+const struct config_section *config_section(enum config_section_kind kind);
+/* NULL: no such option. */
+const struct config_option *config_section_find(enum config_section_kind kind, const char *name);
+/* The index-th object of a kind: &config->upstreams[index], … */
+void *config_object(struct config *config, enum config_section_kind kind, size_t index);
+
+extern const struct config_type config_duration;         /* uint64_t, in us */
+extern const struct config_type config_duration_or_none; /* CLOCK_NEVER for none */
+extern const struct config_type config_count;            /* unsigned */
+extern const struct config_type config_long_count;       /* size_t */
+extern const struct config_type config_size;             /* size_t, in bytes */
+extern const struct config_type config_flag;             /* bool */
+extern const struct config_type config_choice;           /* an enum */
+extern const struct config_type config_workers;
+extern const struct config_type config_demo_address;
+extern const struct config_type config_url;
+extern const struct config_type config_require;
+
+extern const struct config_type config_addresses;
+extern const struct config_type config_servers;
+extern const struct config_type config_headers;
+extern const struct config_type config_statuses;
+extern const struct config_type config_methods;
+extern const struct config_type config_header_names;
+extern const struct config_type config_upstream_names;
+
+/* Says what is wrong with a value, to follow "OPTION 'TEXT': "; returns false. */
+bool config_refuse(struct config_value *value, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* " (did you mean 'x'?)", or nothing; names NULL-ended. */
+void config_suggest(struct buf *out, const char *wrong, const char *const *names);
+/* A whole number in decimal digits, from the option's least to its most. */
+bool config_read_number(struct config_value *value, uint64_t *number);
+/* In double quotes, escaped so that it reads back. Marks become ${…} again. */
+void config_print_quoted(const char *text, FILE *out);
+
+/* One section as it stands in a file. */
+struct config_frame {
+    enum config_section_kind kind;
+    size_t index; /* of its object */
+    char *title;  /* NULL: the section has none */
+    struct config_spot begin;
+    struct config_spot seen[CONFIG_MAX_OPTIONS]; /* by option; line 0: not given */
+};
+
+/* An upstream's name in an endpoint, looked up when all are known. */
+struct config_reference {
+    size_t endpoint;
+    char *name;
+    struct config_spot spot;
+};
+
+struct config_loader {
+    struct config *config; /* being filled */
+    FILE *errors;
+    size_t error_count;
+    struct string_list files;    /* for the spots */
+    struct config_spot spot;     /* now being read */
+    struct config_frame *frames; /* the first is the top's */
+    size_t frame_count;
+    bool in_section; /* the last frame is open, not the first */
+    struct config_reference *references;
+    size_t reference_count;
+    unsigned include_depth;
+    bool broken;        /* a part of the file was not read */
+    bool after_unknown; /* a syntax error now is but a consequence */
+};
+
+/* One line: "FILE:LINE: upstream users: …". frame may be NULL. */
+void config_report(struct config_loader *loader, struct config_spot spot,
+                   const struct config_frame *frame, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* A copy that lives as long as the loader. */
+const char *config_file_name(struct config_loader *loader, const char *path);
+/* A section and its object; then, at its end, what it does not give is filled in. */
+const struct config_frame *config_frame_begin(struct config_loader *loader,
+                                              enum config_section_kind kind, const char *title);
+void config_frame_end(struct config_loader *loader, const struct config_frame *frame);
+
+/*
+ * Reads a file into out as libConfuse is to see it, and sets the spot; false after an error was
+ * reported.
+ * *open_line is the line of a '{' that is never closed, 0 if there is none.
+ */
+bool config_text_read(struct config_loader *loader, const char *path, struct buf *out,
+                      int *open_line);
+/* Appends text with its variables replaced. False after config_refuse. */
+bool config_text_expand(struct config_value *value, const char *text, struct buf *out);
+
+/* Feeds the file to libConfuse; every error is reported. */
+void config_parse_file(struct config_loader *loader, const char *path);
+
+#endif

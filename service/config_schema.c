@@ -1,0 +1,150 @@
+/*
+ * The tables: a new option is a new row here and a member in the section's struct. Reading,
+ * checking, suggestions and -t all go by them.
+ */
+#include "fanout/json.h"
+#include "service/config_internal.h"
+
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#define TOP(member)      offsetof(struct config, member)
+#define RESOLVER(member) offsetof(struct resolver_settings, member)
+#define UPSTREAM(member) offsetof(struct upstream_settings, member)
+#define ENDPOINT(member) offsetof(struct config_endpoint, member)
+
+#define MS      (CONFIG_SECOND / 1000)
+#define DAY     (24 * 3600 * CONFIG_SECOND)
+#define WEEK    (7 * DAY)
+#define GIB     (UINT64_C(1) << 30)
+#define MILLION 1000000
+
+static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const shapes[] = {"list", "map", NULL};
+
+/* For lists, `least` is the least number of items. */
+/* clang-format off */
+static const struct config_option top[] = {
+    {"listen", &config_addresses, TOP(listen), "0.0.0.0:8080", 1, 0, NULL,
+     "where to serve; several as a list; port 0: any free one"},
+    {"workers", &config_workers, TOP(workers), "auto", 1, 256, NULL,
+     "event loops, one thread each; auto: one for each usable core"},
+    {"max_in_flight", &config_count, TOP(max_in_flight), "256", 1, MILLION, NULL,
+     "the semaphore: fetches at once, over all callers and threads"},
+    {"max_queue", &config_count, TOP(max_queue), "4096", 0, 10 * MILLION, NULL,
+     "fetches that may wait for a slot; more are refused at once"},
+    {"deadline", &config_duration, TOP(deadline_us), "2s", 1, DAY, NULL,
+     "an answer is sent by then, whatever is missing"},
+    {"drain_timeout", &config_duration, TOP(drain_timeout_us), "10s", 0, DAY, NULL,
+     "how long a stop waits for answers that are under way"},
+    {"max_request_body", &config_size, TOP(max_request_bytes), "1m", 1, GIB, NULL,
+     "largest body of a POST"},
+    {"max_requests", &config_long_count, TOP(max_requests), "1000", 1, 100000, NULL,
+     "most fetches in one POST"},
+    {"log_level", &config_choice, TOP(log_level), "info", 0, 0, log_levels,
+     "error, warn, info or debug"},
+    {"demo_listen", &config_demo_address, TOP(demo_listen), "none", 0, 0, NULL,
+     "serves made-up upstreams to try out; loopback only"},
+};
+
+static const struct config_option resolver[] = {
+    {"servers", &config_servers, RESOLVER(servers), "", 0, 0, NULL,
+     "name servers, numeric; none: the system's"},
+    {"timeout", &config_duration, RESOLVER(timeout_us), "1s", MS, DAY, NULL,
+     "for one query to one server"},
+    {"tries", &config_count, RESOLVER(tries), "2", 1, 10, NULL,
+     "rounds over the servers"},
+    {"min_ttl", &config_duration, RESOLVER(min_ttl_us), "1s", 0, DAY, NULL,
+     "answers are kept at least this long"},
+    {"max_ttl", &config_duration, RESOLVER(max_ttl_us), "5m", 1, WEEK, NULL,
+     "and at most this long"},
+    {"stale", &config_duration, RESOLVER(stale_us), "1h", 0, WEEK, NULL,
+     "how long past that the last good answer serves while DNS is down"},
+    {"failure_ttl", &config_duration, RESOLVER(failure_ttl_us), "1s", 0, DAY, NULL,
+     "how long a failed look-up is remembered"},
+};
+
+static const struct config_option upstream[] = {
+    {"url", &config_url, UPSTREAM(url), NULL, 0, 0, NULL,
+     "where it is, like http://users.internal:8081/v1/me"},
+    {"timeout", &config_duration, UPSTREAM(timeout_us), "1s", 1, DAY, NULL,
+     "from the slot taken to the last byte of the answer"},
+    {"connect_timeout", &config_duration, UPSTREAM(connect_timeout_us), "500ms", 1, DAY, NULL,
+     "for each address tried, TLS included"},
+    {"queue_timeout", &config_duration_or_none, UPSTREAM(queue_timeout_us), "none", 0, DAY, NULL,
+     "longest wait for a slot; none: until the deadline"},
+    {"idle_timeout", &config_duration, UPSTREAM(idle_timeout_us), "30s", 1, DAY, NULL,
+     "a connection unused for longer is not used again"},
+    {"max_in_flight", &config_count, UPSTREAM(max_in_flight), "64", 1, MILLION, NULL,
+     "fetches at once from this upstream"},
+    {"max_response", &config_size, UPSTREAM(max_response_bytes), "8m", 1, GIB, NULL,
+     "largest body of an answer"},
+    {"max_json_depth", &config_count, UPSTREAM(max_json_depth), "64", 1, JSON_DEPTH_LIMIT, NULL,
+     "deepest nesting of JSON in an answer"},
+    {"header", &config_headers, UPSTREAM(headers), "", 0, 0, NULL,
+     "header fields sent with every request: \"Name: value\""},
+    {"success", &config_statuses, UPSTREAM(success), "2xx", 1, 0, NULL,
+     "what counts as success: 2xx, 404, 200-299"},
+    {"allow_path", &config_flag, UPSTREAM(allow_path), "false", 0, 0, NULL,
+     "a caller may append a path to the URL"},
+    {"allow_query", &config_flag, UPSTREAM(allow_query), "false", 0, 0, NULL,
+     "a caller may add a query"},
+    {"allow_methods", &config_methods, UPSTREAM(allow_methods), "GET", 1, 0, NULL,
+     "methods that a caller may ask for"},
+    {"allow_body", &config_flag, UPSTREAM(allow_body), "false", 0, 0, NULL,
+     "a caller may send a body"},
+    {"forward_headers", &config_header_names, UPSTREAM(forward_headers), "", 0, 0, NULL,
+     "names of header fields that a caller may set"},
+};
+
+static const struct config_option endpoint[] = {
+    {"upstreams", &config_upstream_names, ENDPOINT(upstreams), "", 0, 0, NULL,
+     "whom it asks, in this order; none: every upstream"},
+    {"require", &config_require, ENDPOINT(require), "any", 1, MILLION, NULL,
+     "how many must succeed for a 200: any, all, none or a number"},
+    {"shape", &config_choice, ENDPOINT(shape), "list", 0, 0, shapes,
+     "results as a list, or as a map by id"},
+    {"deadline", &config_duration, ENDPOINT(deadline_us), "", 1, DAY, NULL,
+     "if not the deadline above"},
+};
+/* clang-format on */
+
+_Static_assert(COUNT(upstream) <= CONFIG_MAX_OPTIONS && COUNT(top) <= CONFIG_MAX_OPTIONS,
+               "a frame has room for every option");
+
+static const struct config_section sections[SECTION_COUNT] = {
+    [SECTION_TOP] = {NULL, top, COUNT(top), false},
+    [SECTION_RESOLVER] = {"resolver", resolver, COUNT(resolver), false},
+    [SECTION_UPSTREAM] = {"upstream", upstream, COUNT(upstream), true},
+    [SECTION_ENDPOINT] = {"endpoint", endpoint, COUNT(endpoint), true},
+};
+
+const struct config_section *config_section(enum config_section_kind kind)
+{
+    return &sections[kind];
+}
+
+const struct config_option *config_section_find(enum config_section_kind kind, const char *name)
+{
+    const struct config_section *section = &sections[kind];
+
+    for (size_t i = 0; i < section->option_count; i++)
+        if (strcmp(section->options[i].name, name) == 0)
+            return &section->options[i];
+    return NULL;
+}
+
+void *config_object(struct config *config, enum config_section_kind kind, size_t index)
+{
+    switch (kind) {
+    case SECTION_RESOLVER:
+        return &config->resolver;
+    case SECTION_UPSTREAM:
+        return &config->upstreams[index];
+    case SECTION_ENDPOINT:
+        return &config->endpoints[index];
+    default:
+        return config;
+    }
+}

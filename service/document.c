@@ -1,0 +1,259 @@
+/*
+ * The answer document:
+ *
+ *   {"status":"partial","elapsed_ms":41.8,
+ *    "results":[{"id":…,"ok":…,"status":…,"elapsed_ms":…,"attempts":…,"body":…}, …],
+ *    "errors":[{"id":…,"code":…,"message":…,"retryable":…}, …]}
+ *
+ * JSON bodies are spliced in as they came, byte for byte.
+ */
+#include "service/document.h"
+
+#include "fanout/json.h"
+#include "fanout/mem.h"
+#include "fanout/upstream.h"
+#include "service/plan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BYTES_PER_RESULT 320 /* what stands around a body, about */
+
+struct document {
+    const struct plan *plan;
+    size_t ok_count;
+    size_t timeout_count; /* failures by what they make of the HTTP status */
+    size_t shed_count;
+    struct document_result {
+        enum outcome outcome;
+        unsigned status;
+        unsigned attempts;
+        uint64_t elapsed_us;
+        bool retryable;
+        enum body_kind body_kind;
+        struct buf body;
+        char *content_type; /* NULL: none */
+        char *message;      /* NULL when ok */
+    } results[];
+};
+
+struct document *document_new(const struct plan *plan)
+{
+    struct document *document =
+        mem_zalloc(sizeof *document + plan->count * sizeof document->results[0]);
+
+    document->plan = plan;
+    return document;
+}
+
+void document_free(struct document *document)
+{
+    for (size_t i = 0; i < document->plan->count; i++) {
+        buf_release(&document->results[i].body);
+        free(document->results[i].content_type);
+        free(document->results[i].message);
+    }
+    free(document);
+}
+
+static bool shows_content_type(enum body_kind kind)
+{
+    return kind == BODY_TEXT || kind == BODY_BINARY;
+}
+
+void document_add(struct document *document, size_t index, struct fetch_result *result)
+{
+    struct document_result *kept = &document->results[index];
+
+    kept->outcome = result->outcome;
+    kept->status = result->status;
+    kept->attempts = result->attempts;
+    kept->elapsed_us = result->elapsed_us;
+    kept->retryable = result->retryable;
+    kept->body_kind = result->body_kind;
+    buf_move(&kept->body, &result->body);
+    if (shows_content_type(result->body_kind))
+        kept->content_type = mem_strdup(result->content_type);
+    if (result->outcome != OUTCOME_OK)
+        kept->message = mem_strdup(result->message);
+    document->ok_count += result->outcome == OUTCOME_OK;
+    document->timeout_count += outcome_info(result->outcome)->kind == OUTCOME_CLASS_TIMEOUT;
+    document->shed_count += outcome_info(result->outcome)->kind == OUTCOME_CLASS_SHED;
+}
+
+bool document_is_complete(const struct document *document)
+{
+    return document->ok_count == document->plan->count;
+}
+
+static size_t required_count(const struct plan *plan)
+{
+    switch (plan->require.kind) {
+    case REQUIRE_ALL:
+        return plan->count;
+    case REQUIRE_NONE:
+        return 0;
+    case REQUIRE_COUNT:
+        return plan->require.count;
+    case REQUIRE_ANY:
+        break;
+    }
+    return 1;
+}
+
+unsigned document_http_status(const struct document *document)
+{
+    size_t failed = document->plan->count - document->ok_count;
+
+    if (document->ok_count >= required_count(document->plan))
+        return 200;
+    if (document->timeout_count == failed)
+        return 504;
+    return document->shed_count == failed ? 503 : 502;
+}
+
+void document_summarise(const struct document *document, char *out, size_t size)
+{
+    size_t count = document->plan->count, first = 0;
+    int length =
+        snprintf(out, size, " ok=%zu failed=%zu", document->ok_count, count - document->ok_count);
+
+    while (first < count && document->results[first].outcome == OUTCOME_OK)
+        first++;
+    if (first < count)
+        snprintf(out + length, size - (size_t)length, " first_failure=%s:%s",
+                 document->plan->fetches[first].upstream->settings->name,
+                 outcome_info(document->results[first].outcome)->name);
+}
+
+/* ---- writing ---- */
+
+static const char *status_word(const struct document *document)
+{
+    if (document_is_complete(document))
+        return "ok";
+    return document->ok_count > 0 ? "partial" : "failed";
+}
+
+static void write_text(struct buf *out, const char *text)
+{
+    json_write_string(out, text, strlen(text));
+}
+
+static void write_body(const struct document_result *result, struct buf *out)
+{
+    const struct buf *body = &result->body;
+
+    if (shows_content_type(result->body_kind)) {
+        buf_append_text(out, ",\"content_type\":");
+        if (result->content_type != NULL)
+            write_text(out, result->content_type);
+        else
+            buf_append_text(out, "null");
+    }
+    if (result->body_kind == BODY_BINARY)
+        buf_append_text(out, ",\"encoding\":\"base64\"");
+    buf_append_text(out, ",\"body\":");
+    switch (result->body_kind) {
+    case BODY_NONE:
+        buf_append_text(out, "null");
+        break;
+    case BODY_JSON:
+        buf_append(out, body->data, body->len);
+        break;
+    case BODY_TEXT:
+        json_write_string(out, body->data, body->len);
+        break;
+    case BODY_BINARY:
+        json_write_base64(out, body->data, body->len);
+        break;
+    }
+}
+
+static void write_error(const struct document_result *result, struct buf *out)
+{
+    buf_printf(out, "\"code\":\"%s\",\"message\":", outcome_info(result->outcome)->name);
+    write_text(out, result->message);
+    buf_printf(out, ",\"retryable\":%s", result->retryable ? "true" : "false");
+}
+
+static void write_result(const struct document *document, size_t index, struct buf *out)
+{
+    const struct document_result *result = &document->results[index];
+    const char *id = document->plan->entries[index].id;
+
+    if (document->plan->shape == SHAPE_MAP) {
+        write_text(out, id);
+        buf_append_text(out, ":");
+    }
+    buf_append_text(out, "{\"id\":");
+    write_text(out, id);
+    buf_printf(out, ",\"ok\":%s,\"status\":", result->outcome == OUTCOME_OK ? "true" : "false");
+    if (result->status != 0)
+        buf_printf(out, "%u", result->status);
+    else
+        buf_append_text(out, "null");
+    buf_printf(out, ",\"elapsed_ms\":%.1f,\"attempts\":%u", (double)result->elapsed_us / 1000,
+               result->attempts);
+    write_body(result, out);
+    if (result->outcome != OUTCOME_OK) {
+        buf_append_text(out, ",\"error\":{");
+        write_error(result, out);
+        buf_append_text(out, "}");
+    }
+    buf_append_text(out, "}");
+}
+
+static void write_results(const struct document *document, struct buf *out)
+{
+    bool is_map = document->plan->shape == SHAPE_MAP;
+
+    buf_append_text(out, is_map ? "{" : "[");
+    for (size_t i = 0; i < document->plan->count; i++) {
+        buf_append_text(out, i > 0 ? ",\n" : "\n");
+        write_result(document, i, out);
+    }
+    buf_append_text(out, is_map ? "}" : "]");
+}
+
+static void write_errors(const struct document *document, struct buf *out)
+{
+    const char *separator = "\n";
+
+    buf_append_text(out, "[");
+    for (size_t i = 0; i < document->plan->count; i++) {
+        if (document->results[i].outcome == OUTCOME_OK)
+            continue;
+        buf_append_text(out, separator);
+        buf_append_text(out, "{\"id\":");
+        write_text(out, document->plan->entries[i].id);
+        buf_append_text(out, ",");
+        write_error(&document->results[i], out);
+        buf_append_text(out, "}");
+        separator = ",\n";
+    }
+    buf_append_text(out, "]");
+}
+
+/* One allocation is enough where no body needs escaping. */
+static bool reserve(const struct document *document, struct buf *out)
+{
+    size_t bytes = 128;
+
+    for (size_t i = 0; i < document->plan->count; i++)
+        bytes += BYTES_PER_RESULT + document->results[i].body.len;
+    return buf_reserve(out, bytes);
+}
+
+bool document_write(const struct document *document, uint64_t elapsed_us, struct buf *out)
+{
+    if (!reserve(document, out))
+        return false;
+    buf_printf(out, "{\"status\":\"%s\",\"elapsed_ms\":%.1f,\n\"results\":", status_word(document),
+               (double)elapsed_us / 1000);
+    write_results(document, out);
+    buf_append_text(out, ",\n\"errors\":");
+    write_errors(document, out);
+    return buf_append(out, "}\n", 2);
+}

@@ -1,0 +1,36 @@
+/*
+ * The answer to a call as one JSON document: a sink for a gathering's results,
+ * each kept in its place until all are in.
+ */
+#ifndef SERVICE_DOCUMENT_H
+#define SERVICE_DOCUMENT_H
+
+#include "fanout/buf.h"
+#include "fanout/fetch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct document;
+struct plan;
+
+/* The plan must outlive the document. */
+struct document *document_new(const struct plan *plan);
+void document_free(struct document *document);
+
+/* Takes one result over; each index once. */
+void document_add(struct document *document, size_t index, struct fetch_result *result);
+
+/* Both once every result is in. */
+bool document_is_complete(const struct document *document); /* every result is ok */
+/* 200 where the plan's `require` is met, else 502, 503 or 504 by what failed. */
+unsigned document_http_status(const struct document *document);
+
+/* " ok=3 failed=1 first_failure=ads:timeout": for the log. */
+void document_summarise(const struct document *document, char *out, size_t size);
+
+/* False: out of memory. */
+bool document_write(const struct document *document, uint64_t elapsed_us, struct buf *out);
+
+#endif

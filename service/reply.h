@@ -1,0 +1,24 @@
+/*
+ * The only sender: every answer of the service leaves through here, and is
+ * logged here.
+ */
+#ifndef SERVICE_REPLY_H
+#define SERVICE_REPLY_H
+
+#include "fanout/buf.h"
+#include "service/problem.h"
+#include "service/server.h"
+
+/* Adds a field to the answer. The value must be free of CR and LF; if it is not, it is left out. */
+void reply_header(struct call *call, const char *name, const char *value);
+
+/*
+ * Sends the answer; the call must not be touched afterwards. The body is taken over. A HEAD
+ * gets the length and no body.
+ */
+void reply_send(struct call *call, unsigned status, const char *content_type, struct buf *body);
+void reply_json(struct call *call, unsigned status, struct buf *body);
+/* With the status that the problem says. */
+void reply_problem(struct call *call, const struct problem *problem);
+
+#endif

@@ -1,0 +1,104 @@
+/* The service's own state. */
+#include "service/status.h"
+
+#include "fanout/fanout.h"
+#include "service/reply.h"
+#include "service/worker.h"
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Takes the document over; NULL where there was no memory for one. */
+static void reply_document(struct call *call, unsigned status, cJSON *document)
+{
+    char *text = document != NULL ? cJSON_PrintUnformatted(document) : NULL;
+    struct problem problem;
+    struct buf body;
+
+    cJSON_Delete(document);
+    if (text == NULL) {
+        problem_set(&problem, 503, "out of memory");
+        reply_problem(call, &problem);
+        return;
+    }
+    buf_init(&body, BUF_UNLIMITED);
+    buf_append_text(&body, text);
+    buf_append(&body, "\n", 1);
+    cJSON_free(text);
+    reply_json(call, status, &body);
+}
+
+static void reply_state(struct call *call, unsigned status, const char *state)
+{
+    cJSON *document = cJSON_CreateObject();
+
+    cJSON_AddStringToObject(document, "status", state);
+    reply_document(call, status, document);
+}
+
+void status_livez(struct worker *worker, struct call *call)
+{
+    (void)worker;
+    reply_state(call, 200, "ok");
+}
+
+void status_readyz(struct worker *worker, struct call *call)
+{
+    if (worker_is_draining(worker))
+        reply_state(call, 503, "draining");
+    else
+        reply_state(call, 200, "ok");
+}
+
+static cJSON *describe_outcomes(struct upstream *upstream, uint64_t *total)
+{
+    cJSON *outcomes = cJSON_CreateObject();
+
+    *total = 0;
+    for (enum outcome i = 0; i < OUTCOME_COUNT; i++) {
+        uint64_t count = atomic_load_explicit(&upstream->outcomes[i], memory_order_relaxed);
+
+        *total += count;
+        if (count > 0)
+            cJSON_AddNumberToObject(outcomes, outcome_info(i)->name, (double)count);
+    }
+    return outcomes;
+}
+
+static cJSON *describe_upstream(struct upstream *upstream)
+{
+    cJSON *object = cJSON_CreateObject();
+    struct limiter_counts counts;
+    uint64_t total;
+    cJSON *outcomes = describe_outcomes(upstream, &total);
+
+    limiter_lane_counts(upstream->lane, &counts);
+    cJSON_AddStringToObject(object, "name", upstream->settings->name);
+    cJSON_AddStringToObject(object, "url", upstream->settings->url_text);
+    cJSON_AddNumberToObject(object, "in_flight", counts.in_flight);
+    cJSON_AddNumberToObject(object, "max_in_flight", counts.max_in_flight);
+    cJSON_AddNumberToObject(object, "queued", counts.queued);
+    cJSON_AddNumberToObject(object, "requests", (double)total);
+    cJSON_AddItemToObject(object, "outcomes", outcomes);
+    return object;
+}
+
+void status_upstreams(struct worker *worker, struct call *call)
+{
+    struct fanout *fanout = worker_service(worker)->fanout;
+    cJSON *document = cJSON_CreateObject();
+    cJSON *list = cJSON_CreateArray();
+    struct limiter_counts counts;
+
+    fanout_counts(fanout, &counts);
+    cJSON_AddNumberToObject(document, "in_flight", counts.in_flight);
+    cJSON_AddNumberToObject(document, "max_in_flight", counts.max_in_flight);
+    cJSON_AddNumberToObject(document, "queued", counts.queued);
+    cJSON_AddNumberToObject(document, "max_queue", counts.max_queue);
+    for (size_t i = 0; i < fanout_upstream_count(fanout); i++)
+        cJSON_AddItemToArray(list, describe_upstream(fanout_upstream(fanout, i)));
+    cJSON_AddItemToObject(document, "upstreams", list);
+    reply_document(call, 200, document);
+}

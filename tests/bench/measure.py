@@ -1,0 +1,164 @@
+"""One measurement: wrk asks a service for a while, and what that cost is read before and after.
+
+Fetches are counted by the upstream itself (nginx's stub_status) within a stretch in which every
+caller is busy; so answers that are half done at its ends cost nothing that is not counted.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from programs import ENVIRONMENT, find_tool
+
+WARM_UP_SECONDS = 0.4
+MOST_SECONDS = 12  # for a warm-up, a measurement, or work that callers left behind
+POLL_SECONDS = 0.05
+WRK_TIMEOUT = "30s"
+
+WRK_REPORT = """
+done = function(summary, latency)
+    local errors = summary.errors
+    io.write(string.format('\\nREPORT {"p50_us":%d,"p99_us":%d,"answers":%d,"failed":%d}\\n',
+        latency:percentile(50), latency:percentile(99), summary.requests,
+        errors.status + errors.connect + errors.read + errors.write + errors.timeout))
+end
+"""
+
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclasses.dataclass
+class Measurement:
+    cpu_us: float  # of the service, for one answer
+    answers_per_second: float
+    busy: float  # share of one core that the service took
+    foreign: float  # share of its core that other programs took
+    p50_ms: float
+    p99_ms: float
+    failed: int  # answers not 2xx, and connections that broke
+
+
+def get(url):
+    """Status, headers and parsed body."""
+    try:
+        with opener.open(url, timeout=MOST_SECONDS) as answer:
+            return answer.status, answer.headers, json.load(answer)
+    except urllib.error.HTTPError as answer:
+        return answer.code, answer.headers, json.load(answer)
+
+
+class FetchCounter:
+    """The requests that the upstream has got, but these questions for their number."""
+
+    def __init__(self, upstream):
+        self.url = f"{upstream.url}/status"
+        self.own = 0
+
+    def read(self):
+        self.own += 1
+        with opener.open(self.url, timeout=MOST_SECONDS) as answer:
+            numbers = re.findall(rb"^ \d+ \d+ (\d+)", answer.read(), re.MULTILINE)
+        return int(numbers[0]) - self.own
+
+
+def core_busy_seconds(core):
+    """Time that the core was not idle; what the hypervisor took from it too."""
+    for line in pathlib.Path("/proc/stat").read_text().splitlines():
+        if line.startswith(f"cpu{core} "):
+            user, nice, system, _, _, irq, softirq, steal = map(int, line.split()[1:9])
+            return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+class Sample:
+    def __init__(self, service, counter, core):
+        self.fetches = counter.read()
+        self.cpu = service.cpu_seconds()
+        self.core_busy = core_busy_seconds(core)
+        self.time = time.monotonic()
+
+
+def wait_for_fetches(counter, wanted, seconds):
+    """For at least `seconds`, and until the upstream has got `wanted` fetches in all."""
+    start = time.monotonic()
+    time.sleep(seconds)
+    while counter.read() < wanted and time.monotonic() < start + MOST_SECONDS:
+        time.sleep(POLL_SECONDS)
+
+
+def wait_until_idle(service, counter):
+    """Work for callers that have left must not be counted for the next."""
+    end = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < end:
+        fetches, cpu = counter.read(), service.cpu_seconds()
+        time.sleep(POLL_SECONDS)
+        if counter.read() == fetches and service.cpu_seconds() - cpu < POLL_SECONDS / 10:
+            return
+
+
+@contextlib.contextmanager
+def load(url, callers, directory):
+    """Runs wrk within the `with`; the list then has its report."""
+    script = directory / "report.lua"
+    script.write_text(WRK_REPORT)
+    process = subprocess.Popen(
+        [find_tool("wrk"), "-t1", f"-c{callers}", "-d600s", f"--timeout={WRK_TIMEOUT}"]
+        + ["--latency", f"--script={script}", url],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    report = []
+    try:
+        yield report
+        process.send_signal(signal.SIGINT)  # wrk then ends in order, and reports
+        output, _ = process.communicate(timeout=MOST_SECONDS)
+        report.append(json.loads(re.search("^REPORT (.*)$", output, re.MULTILINE)[1]))
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(service, counter, core, fetches_per_answer, callers, seconds, directory):
+    # Whoever is slow gets time for some answers to each caller.
+    round_fetches = fetches_per_answer * callers
+    with load(f"{service.url}/fetch-multiple", callers, directory) as report:
+        wait_for_fetches(counter, counter.read() + round_fetches, WARM_UP_SECONDS)
+        before = Sample(service, counter, core)
+        wait_for_fetches(counter, before.fetches + 2 * round_fetches, seconds)
+        after = Sample(service, counter, core)
+    wait_until_idle(service, counter)
+    elapsed = after.time - before.time
+    cpu = after.cpu - before.cpu
+    answers = (after.fetches - before.fetches) / fetches_per_answer
+    if answers == 0:
+        sys.exit(f"{service.url} asked its upstreams nothing in {elapsed:.0f} s")
+    return Measurement(
+        cpu_us=cpu / answers * 1e6,
+        answers_per_second=answers / elapsed,
+        busy=cpu / elapsed,
+        foreign=max(0.0, after.core_busy - before.core_busy - cpu) / elapsed,
+        p50_ms=report[0]["p50_us"] / 1000,
+        p99_ms=report[0]["p99_us"] / 1000,
+        failed=report[0]["failed"],
+    )
+
+
+def failed_fetches(service):
+    """By the service's own account. Those that a caller left behind do not count."""
+    _, _, state = get(f"{service.url}/upstreams")
+    return sum(
+        count
+        for upstream in state["upstreams"]
+        for outcome, count in upstream["outcomes"].items()
+        if outcome not in ("ok", "cancelled")
+    )
