@@ -185,6 +185,7 @@ static void set_up(struct exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity"); /* decoded if it comes anyway */
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "fanoutd/" FANOUTD_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, idle_s);
@@ -339,6 +340,12 @@ static enum outcome connect_outcome(CURL *easy)
     return error == ETIMEDOUT ? OUTCOME_CONNECT_TIMEOUT : OUTCOME_CONNECT_FAILED;
 }
 
+/* libcurl has one code for a lost connection and for an answer that can't be parsed. */
+static bool is_malformed(const char *error)
+{
+    return strstr(error, "chunk") != NULL || strstr(error, "response headers") != NULL;
+}
+
 static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
 {
     if (exchange->is_too_large)
@@ -362,8 +369,8 @@ static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         return OUTCOME_RESET;
-    case CURLE_RECV_ERROR: /* also a chunk that can't be parsed */
-        return strstr(exchange->error, "chunk") != NULL ? OUTCOME_PROTOCOL_ERROR : OUTCOME_RESET;
+    case CURLE_RECV_ERROR:
+        return is_malformed(exchange->error) ? OUTCOME_PROTOCOL_ERROR : OUTCOME_RESET;
     case CURLE_WEIRD_SERVER_REPLY:
     case CURLE_UNSUPPORTED_PROTOCOL: /* the answer's version */
     case CURLE_BAD_CONTENT_ENCODING:

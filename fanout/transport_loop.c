@@ -1,9 +1,12 @@
 /*
  * libcurl's multi handles on libevent.
  *
- * A socket stays registered with epoll between two transfers: libcurl says
- * CURL_POLL_REMOVE after each, and we act on that only if something arrives
- * while nobody waits for it, or when the socket is closed.
+ * A connection stays registered with epoll between two transfers: libcurl
+ * says CURL_POLL_REMOVE after each, and we act on that only if something
+ * arrives while nobody waits for it, or when the socket is closed. A socket
+ * that is still connecting is different: libcurl 7.88 closes it without a
+ * word to CURLOPT_CLOSESOCKETFUNCTION, so it must not stay registered, and its
+ * watch is freed when the descriptor comes back.
  */
 #include "fanout/transport_loop.h"
 
@@ -97,11 +100,20 @@ static int on_socket_change(CURL *easy, curl_socket_t fd, int wanted, void *arg,
     assert(watch != NULL);
     if (wanted == CURL_POLL_REMOVE) {
         watch->multi = NULL;
+        if (watch->wanted != CURL_POLL_IN) /* maybe still connecting */
+            watch_stop(watch);
         return 0;
     }
     watch->multi = multi;
     watch_start(watch, multi->loop->base, fd, wanted);
     return 0;
+}
+
+static void watch_free(struct transport_loop *loop, curl_socket_t fd)
+{
+    watch_stop(loop->watches[fd]);
+    free(loop->watches[fd]);
+    loop->watches[fd] = NULL;
 }
 
 static void make_room_for(struct transport_loop *loop, size_t fd)
@@ -126,17 +138,15 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     if (fd < 0)
         return CURL_SOCKET_BAD;
     make_room_for(loop, (size_t)fd);
+    if (loop->watches[fd] != NULL)
+        watch_free(loop, fd);
     loop->watches[fd] = mem_zalloc(sizeof *loop->watches[fd]);
     return fd;
 }
 
 static int on_close_socket(void *arg, curl_socket_t fd)
 {
-    struct transport_loop *loop = arg;
-
-    watch_stop(loop->watches[fd]);
-    free(loop->watches[fd]);
-    loop->watches[fd] = NULL;
+    watch_free(arg, fd);
     return close(fd);
 }
 
@@ -181,6 +191,9 @@ void transport_loop_release(struct transport_loop *loop)
         curl_multi_cleanup(loop->multis[i].handle); /* still calls back */
         timer_stop(loop->timers, &loop->multis[i].timer);
     }
+    for (size_t fd = 0; fd < loop->watch_room; fd++)
+        if (loop->watches[fd] != NULL)
+            watch_free(loop, (curl_socket_t)fd);
     free(loop->watches);
 }
 

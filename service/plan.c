@@ -182,14 +182,24 @@ static void finish(struct plan_maker *maker)
     }
 }
 
+/* A number that the configuration requires is of the whole list: of a part of it, it is all. */
 static bool check_require(struct plan_maker *maker)
 {
-    const struct plan *plan = maker->plan;
+    struct plan *plan = maker->plan;
 
     if (plan->require.kind != REQUIRE_COUNT || plan->require.count <= plan->count)
         return true;
-    return problem_set(maker->problem, 400, "%zu results are required of %zu requests",
-                       plan->require.count, plan->count);
+    if (maker->required_by == REQUIRED_BY_FILE) {
+        plan->require.kind = REQUIRE_ALL;
+        return true;
+    }
+    problem_set(maker->problem, 400, "%zu results are required of %zu requests",
+                plan->require.count, plan->count);
+    if (maker->required_by == REQUIRED_BY_QUERY)
+        problem_at_parameter(maker->problem, "require");
+    else
+        problem_at_pointer(maker->problem, "/require");
+    return false;
 }
 
 static bool is_json(const char *content_type)

@@ -197,6 +197,7 @@ static bool read_require(void *arg, struct json_span value)
                                                  : plan_string(maker, value);
     bool ok = text != NULL && plan_set_require(maker, text);
 
+    maker->required_by = REQUIRED_BY_DOCUMENT;
     free(text);
     return ok;
 }

@@ -14,6 +14,7 @@ struct plan_maker {
     const struct config *config;
     struct fanout *fanout;
     struct problem *problem;
+    enum { REQUIRED_BY_FILE, REQUIRED_BY_QUERY, REQUIRED_BY_DOCUMENT } required_by;
     char pointer[PROBLEM_PLACE_SIZE]; /* where in the document it is being read (RFC 6901) */
 };
 

@@ -41,6 +41,7 @@ static bool read_timeout(struct query *query, const char *value)
 
 static bool read_require(struct query *query, const char *value)
 {
+    query->maker->required_by = REQUIRED_BY_QUERY;
     return plan_set_require(query->maker, value);
 }
 

@@ -47,9 +47,11 @@ def choose_contestants():
 
 
 def check_tools():
-    absent = [f"{tool} (package {package})"
-              for tool, package in (("nginx", "nginx-light"), ("wrk", "wrk"))
-              if find_tool(tool) is None]
+    absent = [
+        f"{tool} (package {package})"
+        for tool, package in (("nginx", "nginx-light"), ("wrk", "wrk"))
+        if find_tool(tool) is None
+    ]
     if absent:
         sys.exit(f"needs {' and '.join(absent)}")
 
@@ -103,8 +105,12 @@ def compare(options, contestants, upstreams, counter, core, directory):
             check_content(contestant, service, upstreams)
         for number in range(options.rounds):
             for row, service in zip(rows, services):
-                print(f"\r{len(upstreams)} upstreams, round {number + 1}: {row.name:<30}",
-                      end="", file=sys.stderr, flush=True)
+                print(
+                    f"\r{len(upstreams)} upstreams, round {number + 1}: {row.name:<30}",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
                 one = (service, counter, core, len(upstreams))
                 row.loaded.append(measure(*one, options.callers, options.seconds, directory))
                 row.lone.append(measure(*one, 1, options.seconds / 2, directory))

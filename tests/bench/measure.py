@@ -128,15 +128,27 @@ def load(url, callers, directory):
         process.wait()
 
 
+def check_fetches(service, fetches, answers, fetches_per_answer, callers):
+    """Each answer must have cost its fetches; callers that wrk took away had begun one more."""
+    least = answers * fetches_per_answer
+    most = least * 1.01 + callers * fetches_per_answer  # a fetch is sent again here and there
+    if not least <= fetches <= most:
+        sys.exit(f"{service.url}: {answers} answers, but {fetches} fetches, not {least} or so")
+
+
 def measure(service, counter, core, fetches_per_answer, callers, seconds, directory):
     # Whoever is slow gets time for some answers to each caller.
     round_fetches = fetches_per_answer * callers
+    start = counter.read()
     with load(f"{service.url}/fetch-multiple", callers, directory) as report:
-        wait_for_fetches(counter, counter.read() + round_fetches, WARM_UP_SECONDS)
+        wait_for_fetches(counter, start + round_fetches, WARM_UP_SECONDS)
         before = Sample(service, counter, core)
         wait_for_fetches(counter, before.fetches + 2 * round_fetches, seconds)
         after = Sample(service, counter, core)
     wait_until_idle(service, counter)
+    check_fetches(
+        service, counter.read() - start, report[0]["answers"], fetches_per_answer, callers
+    )
     elapsed = after.time - before.time
     cpu = after.cpu - before.cpu
     answers = (after.fetches - before.fetches) / fetches_per_answer

@@ -63,7 +63,9 @@ class Program:
                 if sock.connect_ex(("127.0.0.1", port)) == 0:
                     return
             if self.process.poll() is not None or time.monotonic() > end:
-                sys.exit(f"{self.process.args[:2]} does not serve:\n{pathlib.Path(log).read_text()}")
+                sys.exit(
+                    f"{self.process.args[:2]} does not serve:\n{pathlib.Path(log).read_text()}"
+                )
             time.sleep(0.02)
 
     def cpu_seconds(self):

@@ -65,8 +65,10 @@ def print_table(headings, rows):
     cells = [headings] + rows
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     line_up = [str.ljust if column == 1 else str.rjust for column in range(len(headings))]
-    rule = ["-" * width if column == 1 else "-" * (width - 1) + ":"
-            for column, width in enumerate(widths)]
+    rule = [
+        "-" * width if column == 1 else "-" * (width - 1) + ":"
+        for column, width in enumerate(widths)
+    ]
     for row in [headings, rule] + rows:
         padded = [line_up[column](cell, widths[column]) for column, cell in enumerate(row)]
         print(f"| {' | '.join(padded)} |")
@@ -88,8 +90,18 @@ def ratio(row, rows, kind="loaded"):
 
 def print_cpu_table(rows, callers):
     print(f"CPU time of the service, {callers} callers at once (medians)\n")
-    headings = ["upstreams", "service", "us per answer", "us per fetch", "times fanoutd", "spread",
-                "answers/s", "core used", "memory MiB", "failures"]
+    headings = [
+        "upstreams",
+        "service",
+        "us per answer",
+        "us per fetch",
+        "times fanoutd",
+        "spread",
+        "answers/s",
+        "core used",
+        "memory MiB",
+        "failures",
+    ]
     print_table(
         headings,
         [
@@ -112,8 +124,16 @@ def print_cpu_table(rows, callers):
 
 def print_latency_table(rows, callers):
     print("Latency in ms, by wrk, and the CPU time with one caller (medians)\n")
-    headings = ["upstreams", "service", f"p50, {callers} callers", f"p99, {callers} callers",
-                "p50, one caller", "p99, one caller", "us per answer", "times fanoutd"]
+    headings = [
+        "upstreams",
+        "service",
+        f"p50, {callers} callers",
+        f"p99, {callers} callers",
+        "p50, one caller",
+        "p99, one caller",
+        "us per answer",
+        "times fanoutd",
+    ]
     print_table(
         headings,
         [
@@ -145,11 +165,15 @@ def print_marginal(rows):
 
 def print_disturbance(rows):
     shares = [one.foreign for row in rows for one in row.loaded]
-    print(f"Other programs took {statistics.median(shares):.0%} of the service's core (median; at "
-          f"most {max(shares):.0%}).")
+    print(
+        f"Other programs took {statistics.median(shares):.0%} of the service's core (median; at "
+        f"most {max(shares):.0%})."
+    )
     if max(shares) > FOREIGN_SHARE_OF_NOTE:
-        print("So answers/s and latency are NOT to be relied on here, and CPU times are somewhat "
-              "too high,\nfor caches are shared: run it on an idle machine.")
+        print(
+            "So answers/s and latency are NOT to be relied on here, and CPU times are somewhat "
+            "too high,\nfor caches are shared: run it on an idle machine."
+        )
     print()
 
 
@@ -180,27 +204,41 @@ def module_version(name):
 def print_machine(is_pinned):
     processor = first_match(r"^model name\s*: (.*)$", text_of("/proc/cpuinfo"))
     system = first_match(r'^PRETTY_NAME="?([^"\n]*)', text_of("/etc/os-release"))
-    modules = ("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "httpx", "httpcore",
-               "aiohttp")
+    modules = (
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "uvloop",
+        "httptools",
+        "httpx",
+        "httpcore",
+        "aiohttp",
+    )
     fanoutd = output_of(BINARY, "-V") if BINARY.exists() else "no fanoutd"
     print(f"- {processor}, {os.cpu_count()} cores; {system}, kernel {platform.release()}")
     print(f"- {', '.join(fanoutd.splitlines())}")
     print(f"- Python {platform.python_version()}, {', '.join(map(module_version, modules))}")
-    print(f"- {output_of(find_tool('nginx'), '-v')}, "
-          f"{first_match('^(wrk [^ ]*)', output_of(find_tool('wrk'), '-v'))}")
-    print("- the service on a core of its own, upstream and load on another"
-          if is_pinned
-          else "- everything on one core")
+    print(
+        f"- {output_of(find_tool('nginx'), '-v')}, "
+        f"{first_match('^(wrk [^ ]*)', output_of(find_tool('wrk'), '-v'))}"
+    )
+    print(
+        "- the service on a core of its own, upstream and load on another"
+        if is_pinned
+        else "- everything on one core"
+    )
 
 
 def print_report(rows, options, is_pinned):
     print_cpu_table(rows, options.callers)
     print_latency_table(rows, options.callers)
     print_marginal(rows)
-    print(f"{options.rounds} rounds in turn, {options.seconds} s or more for each measurement; "
-          "spread is (largest - smallest) / median\nof the CPU time. fanoutd ran with workers = 1, "
-          "log_level = warn, else its defaults. Failures are answers\nthat were no 2xx, broken "
-          "connections, and fetches that were not ok.\n")
+    print(
+        f"{options.rounds} rounds in turn, {options.seconds} s or more for each measurement; "
+        "spread is (largest - smallest) / median\nof the CPU time. fanoutd ran with workers = 1, "
+        "log_level = warn, else its defaults. Failures are answers\nthat were no 2xx, broken "
+        "connections, and fetches that were not ok.\n"
+    )
     print_disturbance(rows)
     print_machine(is_pinned)
     print()

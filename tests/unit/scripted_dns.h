@@ -213,18 +213,22 @@ static inline void scripted_dns_release(struct scripted_dns *dns)
         dns_reply(dns, &dns->held[i], true);
 }
 
+/* Takes all that is there, so that every query sent by now is counted before an answer is read. */
 static inline void dns_on_udp(evutil_socket_t fd, short what, void *arg)
 {
     struct dns_query query;
-    socklen_t size = sizeof query.from;
-    ssize_t length =
-        recvfrom(fd, query.bytes, sizeof query.bytes - 1, 0, (struct sockaddr *)&query.from, &size);
+    ssize_t length;
 
     (void)what;
-    if (length < 17)
-        return;
-    query.length = (size_t)length;
-    dns_reply(arg, &query, false);
+    do {
+        socklen_t size = sizeof query.from;
+
+        length = recvfrom(fd, query.bytes, sizeof query.bytes - 1, 0,
+                          (struct sockaddr *)&query.from, &size);
+        query.length = length > 0 ? (size_t)length : 0;
+        if (query.length >= 17)
+            dns_reply(arg, &query, false);
+    } while (length >= 0);
 }
 
 static inline void dns_hang_up(struct scripted_dns *dns)

@@ -205,7 +205,7 @@ static const struct wrong {
     {"GET", "timeout=1s&timeout=1s", NULL, 400, "timeout", "given twice"},
     {"GET", "require=some", NULL, 400, "require", "any"},
     {"GET", "require=0", NULL, 400, "require", "number of results"},
-    {"GET", "require=4", NULL, 400, "", "4 results are required of 3"},
+    {"GET", "require=4", NULL, 400, "require", "4 results are required of 3"},
     {"GET", "shape=lst", NULL, 400, "shape", "did you mean \"list\""},
     {"POST", NULL, NULL, 415, "", "application/json"},
     {"POST", "upstreams=users", "{\"requests\":[{\"upstream\":\"users\"}]}", 400, "upstreams",

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/resolver_cache.h"
 #include "tests/unit/resolver_world.h"
 
 enum { SINGLE, MANY, BOTH, OTHER, ALIASED, SHORT_IN_SEARCH, LARGE, NAME_COUNT };
@@ -269,6 +270,20 @@ static void an_answer_without_any_ttl_serves_those_who_waited_for_it(void **stat
     assert_int_equal(ask(&fixture->world, &asker, "localhost"), RESOLVER_READY);
 }
 
+static void names_without_number_may_be_looked_up_one_after_the_other(void **state)
+{
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < RESOLVER_MAX_NAMES + 10; i++) {
+        struct asker asker = {0};
+        char name[32];
+
+        snprintf(name, sizeof name, "n%u.test.", i);
+        ask_and_wait(&fixture->world, &asker, name);
+        assert_string_equal(asker.message, "no such name");
+    }
+}
+
 /* ---- askers that come and go ---- */
 
 static void ask_other_again(struct asker *asker)
@@ -370,6 +385,7 @@ static void a_resolver_may_be_freed_with_queries_in_flight_and_tells_nobody(void
     scripted_dns_release(&fixture->world.dns);
     event_base_loop(fixture->world.base, EVLOOP_NONBLOCK);
     assert_int_equal(cancelled.done + waiting.done, 0);
+    assert_int_equal(lines_with("event="), 0);
 }
 
 /* A name's behaviour, a pass of time, a look-up or a cancel at random: each look-up that waits is
@@ -431,6 +447,7 @@ int main(void)
         TEST(a_changed_record_moves_the_next_asker_once_the_answer_has_expired),
         TEST(an_answer_about_to_expire_is_given_at_once_and_refreshed_in_the_background),
         TEST(an_answer_without_any_ttl_serves_those_who_waited_for_it),
+        TEST(names_without_number_may_be_looked_up_one_after_the_other),
         TEST(a_look_up_may_be_started_while_another_is_told),
         TEST(a_look_up_started_while_its_own_name_is_told_waits_for_the_next_query),
         TEST(a_look_up_may_be_cancelled_while_another_is_told),

@@ -144,6 +144,7 @@ static void a_server_that_says_nothing_is_a_failure(void **state)
     settings.tries = 1;
     use_settings(&fixture->world, &settings);
     fixture->names[HOST].a.silent = true;
+    fixture->names[HOST].aaaa.silent = true;
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_string_equal(asker.message, "no answer from the DNS server");
     assert_int_equal(fixture->names[HOST].a.queries, 1);
@@ -242,6 +243,11 @@ static void going_stale_is_a_warning_and_coming_back_is_told_each_once(void **st
     assert_int_equal(lines_with("3 event=dns_answer name=host.test addresses=1 first=127.0.0.2 "
                                 "ttl_s=40\n"),
                      1);
+    pass_s(41);
+    say(fixture, DNS_SERVFAIL);
+    ask_and_wait(&fixture->world, &asker, "host.test");
+    assert_int_equal(lines_with("event=dns_stale"), 2);
+    assert_int_equal(lines_with("event=dns_back"), 1);
 }
 
 static void a_refresh_that_fails_before_expiry_spares_later_askers_the_wait(void **state)
@@ -331,8 +337,45 @@ static void a_name_without_addresses_any_more_stops_serving(void **state)
     assert_string_equal(asker.message, "the name has no address");
 }
 
-/* c-ares tells the second answer only, here the one for AAAA. */
+/* c-ares tells the later answer only, here that there is no address of the one type. */
+static void fail_one_and_deny_the_other(struct fixture *fixture, struct dns_records *failing,
+                                        struct dns_records *empty)
+{
+    struct asker asker = {0};
+
+    failing->code = DNS_SERVFAIL;
+    empty->hold = true;
+    assert_int_equal(ask(&fixture->world, &asker, "host.test"), RESOLVER_WAITING);
+    run_until(&fixture->world, &failing->queries, 3); /* it tries twice */
+    run_until(&fixture->world, &empty->queries, 2);
+    empty->hold = false;
+    scripted_dns_release(&fixture->world.dns);
+    run_until_line(&fixture->world, "event=dns_failure", 1);
+    assert_int_equal(lines_with("reason=\"the DNS server failed"), 2); /* and once as stale */
+    assert_int_equal(ask(&fixture->world, &asker, "host.test"), RESOLVER_READY);
+}
+
 static void no_ipv6_address_does_not_hide_that_the_query_for_ipv4_failed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    know_and_pass_s(fixture, 41);
+    fail_one_and_deny_the_other(fixture, &fixture->names[HOST].a, &fixture->names[HOST].aaaa);
+}
+
+static void no_ipv4_address_does_not_hide_that_the_query_for_ipv6_failed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asker asker = {0};
+
+    fixture->names[HOST].a = (struct dns_records){0};
+    fixture->names[HOST].aaaa = (struct dns_records){.addresses = {"::1"}, .ttl = 40};
+    ask_and_wait(&fixture->world, &asker, "host.test");
+    pass_s(41);
+    fail_one_and_deny_the_other(fixture, &fixture->names[HOST].aaaa, &fixture->names[HOST].a);
+}
+
+static void an_address_that_was_missed_at_first_is_found_when_asked_for_alone(void **state)
 {
     struct fixture *fixture = *state;
     struct asker asker = {0};
@@ -341,13 +384,23 @@ static void no_ipv6_address_does_not_hide_that_the_query_for_ipv4_failed(void **
     fixture->names[HOST].a.code = DNS_SERVFAIL;
     fixture->names[HOST].aaaa.hold = true;
     assert_int_equal(ask(&fixture->world, &asker, "host.test"), RESOLVER_WAITING);
-    run_until(&fixture->world, &fixture->names[HOST].a.queries, 3); /* it tries twice */
+    run_until(&fixture->world, &fixture->names[HOST].a.queries, 3);
     run_until(&fixture->world, &fixture->names[HOST].aaaa.queries, 2);
+    fixture->names[HOST].a.code = DNS_OK;
     fixture->names[HOST].aaaa.hold = false;
     scripted_dns_release(&fixture->world.dns);
-    run_until_line(&fixture->world, "event=dns_failure", 1);
-    assert_int_equal(lines_with("reason=\"the DNS server failed"), 2); /* and once as stale */
-    assert_ready(fixture, "127.0.0.1");
+    run_until_line(&fixture->world, "event=dns_answer", 2);
+    assert_ready(fixture, "127.0.0.2");
+}
+
+static void a_new_name_without_addresses_costs_one_query_of_each_type(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asker asker = {0};
+
+    fixture->names[HOST].a.addresses[0] = NULL;
+    ask_and_wait(&fixture->world, &asker, "host.test");
+    assert_int_equal(queries(fixture), 2);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -370,6 +423,9 @@ int main(void)
         TEST(a_name_that_is_no_more_stops_serving),
         TEST(a_name_without_addresses_any_more_stops_serving),
         TEST(no_ipv6_address_does_not_hide_that_the_query_for_ipv4_failed),
+        TEST(no_ipv4_address_does_not_hide_that_the_query_for_ipv6_failed),
+        TEST(an_address_that_was_missed_at_first_is_found_when_asked_for_alone),
+        TEST(a_new_name_without_addresses_costs_one_query_of_each_type),
     };
     int failed;
 
