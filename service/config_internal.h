@@ -30,6 +30,7 @@ enum config_section_kind {
     SECTION_COUNT,
 };
 
+struct cfg_t;
 struct config_loader;
 struct config_option;
 
@@ -145,6 +146,8 @@ struct config_loader {
     bool in_section; /* the last frame is open, not the first */
     struct config_reference *references;
     size_t reference_count;
+    struct cfg_t **parsers; /* libConfuse's, one for each file */
+    size_t parser_count;
     unsigned include_depth;
     bool broken;        /* a part of the file was not read */
     bool after_unknown; /* a syntax error now is but a consequence */

@@ -387,6 +387,23 @@ static cfg_t *make_parser(void)
     return cfg;
 }
 
+/* cfg_free ends the lexer for all: no parser is freed while an outer file is being read. */
+static void keep_parser(struct config_loader *loader, cfg_t *cfg)
+{
+    loader->parsers =
+        mem_realloc(loader->parsers, (loader->parser_count + 1) * sizeof loader->parsers[0]);
+    loader->parsers[loader->parser_count++] = cfg;
+}
+
+static void free_parsers(struct config_loader *loader)
+{
+    for (size_t i = 0; i < loader->parser_count; i++)
+        cfg_free(loader->parsers[i]);
+    free(loader->parsers);
+    loader->parsers = NULL;
+    loader->parser_count = 0;
+}
+
 static void feed(struct config_loader *loader, const struct buf *text)
 {
     size_t errors_before = loader->error_count;
@@ -402,7 +419,9 @@ static void feed(struct config_loader *loader, const struct buf *text)
     if (file != NULL)
         fclose(file);
     if (cfg != NULL)
-        cfg_free(cfg);
+        keep_parser(loader, cfg);
+    if (loader->include_depth == 0)
+        free_parsers(loader);
 }
 
 void config_parse_file(struct config_loader *loader, const char *path)

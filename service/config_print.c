@@ -21,10 +21,7 @@ void config_print_quoted(const char *text, FILE *out)
     for (; *text != '\0'; text++) {
         if (*text == '"' || *text == '\\' || (text[0] == '$' && text[1] == '{'))
             fputc('\\', out);
-        if (*text == '\t')
-            fputs("\\t", out);
-        else
-            fputc(*text == CONFIG_VARIABLE_MARK ? '$' : *text, out);
+        fputc(*text == CONFIG_VARIABLE_MARK ? '$' : *text, out);
     }
     fputc('"', out);
 }

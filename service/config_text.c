@@ -292,7 +292,7 @@ static bool scan_text(struct config_loader *loader, const struct buf *text, stru
         scan_next(&scan);
     buf_append_text(out, "\n");
     depth = scan.brace_depth < MAX_BRACE_DEPTH ? scan.brace_depth : MAX_BRACE_DEPTH;
-    *open_line = depth > 0 ? scan.brace_lines[depth - 1] : 0;
+    *open_line = scan.ok && depth > 0 ? scan.brace_lines[depth - 1] : 0;
     return scan.ok;
 }
 
@@ -343,8 +343,10 @@ bool config_text_read(struct config_loader *loader, const char *path, struct buf
 
     buf_init(&text, MAX_FILE_BYTES + 4096);
     message = read_file(path, &text);
-    if (message != NULL) {
-        config_report(loader, loader->spot, NULL, "%s can't be read: %s", path, message);
+    if (message != NULL && loader->spot.line > 0) {
+        config_report(loader, loader->spot, NULL, "include '%s': %s", path, message);
+    } else if (message != NULL) {
+        config_report(loader, loader->spot, NULL, "can't be read: %s", message);
     } else {
         loader->spot = (struct config_spot){config_file_name(loader, path), 1};
         ok = scan_text(loader, &text, out, open_line);

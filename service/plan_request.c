@@ -128,6 +128,27 @@ static bool read_query(void *arg, struct json_span value)
     return each_member(reading, value, read_query_member);
 }
 
+/* "GET, POST", and the nearest of them to what was found. */
+static bool method_not_allowed(struct reading *reading, const char *found)
+{
+    const struct upstream_settings *settings = settings_of(reading);
+    const char *names[METHOD_COUNT];
+    char list[80] = "";
+    size_t count = 0;
+
+    for (enum method method = 0; method < METHOD_COUNT; method++) {
+        if (!upstream_settings_allow_method(settings, method))
+            continue;
+        strcat(strcat(list, count > 0 ? ", " : ""), method_name(method));
+        names[count++] = method_name(method);
+    }
+    plan_fail(reading->maker,
+              "upstream \"%s\" takes %s from callers, not \"%.40s\" (option allow_methods)",
+              settings->name, list, found);
+    problem_suggest(reading->maker->problem, found, names, count);
+    return false;
+}
+
 static bool read_method(void *arg, struct json_span value)
 {
     struct reading *reading = arg;
@@ -139,9 +160,7 @@ static bool read_method(void *arg, struct json_span value)
         return false;
     ok = (method_parse(name, strlen(name), &fetch->method) &&
           upstream_settings_allow_method(settings_of(reading), fetch->method)) ||
-         plan_fail(reading->maker,
-                   "upstream \"%s\" does not take method \"%.40s\" (option allow_methods)",
-                   settings_of(reading)->name, name);
+         method_not_allowed(reading, name);
     free(name);
     return ok;
 }
@@ -242,8 +261,10 @@ static bool check_whole(struct reading *reading)
     const struct fetch_request *fetch = &plan->fetches[reading->at];
     struct plan_entry *entry = &plan->entries[reading->at];
 
-    if (fetch->body != NULL && !method_may_have_body(fetch->method))
+    if (fetch->body != NULL && !method_may_have_body(fetch->method)) {
+        plan_pointer_push(reading->maker, "body");
         return plan_fail(reading->maker, "a %s has no body", method_name(fetch->method));
+    }
     if (entry->id == NULL && !plan_set_id(plan, reading->at, settings_of(reading)->name))
         return plan_fail(reading->maker,
                          "the id \"%s\" is given twice: a request without an \"id\" has its "

@@ -36,7 +36,7 @@ struct server {
     struct event_base *base;
     struct evhttp *http;
     struct server_settings settings;
-    struct evconnlistener *listeners[MAX_LISTENERS];
+    struct evhttp_bound_socket *listeners[MAX_LISTENERS];
     size_t listener_count;
     struct event *resume_timer; /* accept again after descriptors ran out */
     struct event *drain_timer;
@@ -176,20 +176,26 @@ const char *call_body(struct call *call, size_t *length)
 static void set_accepting(struct server *server, bool accepting)
 {
     for (size_t i = 0; i < server->listener_count; i++) {
+        struct evconnlistener *listener = evhttp_bound_socket_get_listener(server->listeners[i]);
+
         if (accepting)
-            evconnlistener_enable(server->listeners[i]);
+            evconnlistener_enable(listener);
         else
-            evconnlistener_disable(server->listeners[i]);
+            evconnlistener_disable(listener);
     }
+}
+
+/* From now on a new connection is refused instead of left waiting. */
+static void close_listeners(struct server *server)
+{
+    while (server->listener_count > 0)
+        evhttp_del_accept_socket(server->http, server->listeners[--server->listener_count]);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
-    struct server *server = arg;
-
     (void)fd, (void)what;
-    if (!server->is_draining)
-        set_accepting(server, true);
+    set_accepting(arg, true);
 }
 
 /* Out of descriptors or memory: trying again at once would only spin. */
@@ -230,12 +236,13 @@ static bool add_listener(struct server *server, int socket)
 
     if (listener == NULL)
         return false;
-    if (evhttp_bind_listener(server->http, listener) == NULL) {
+    server->listeners[server->listener_count] = evhttp_bind_listener(server->http, listener);
+    if (server->listeners[server->listener_count] == NULL) {
         evconnlistener_free(listener);
         return false;
     }
+    server->listener_count++;
     evconnlistener_set_error_cb(listener, on_accept_error);
-    server->listeners[server->listener_count++] = listener;
     return true;
 }
 
@@ -267,7 +274,7 @@ void server_drain(struct server *server, uint64_t timeout_us)
                               .tv_usec = (suseconds_t)(timeout_us % 1000000)};
 
     server->is_draining = true;
-    set_accepting(server, false);
+    close_listeners(server);
     event_add(server->drain_timer, &timeout);
     check_drained(server);
 }

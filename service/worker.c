@@ -124,6 +124,8 @@ static void *run(void *arg)
     if (worker->engine != NULL)
         fanout_worker_adopt(worker->engine);
     event_base_dispatch(worker->base);
+    server_free(worker->server); /* idle callers are told now, not when the last worker ends */
+    worker->server = NULL;
     worker->settings.on_end(worker->settings.arg);
     return NULL;
 }

@@ -260,7 +260,7 @@ static const struct wrong {
      "/requests/0/path", ""},
     {"POST", NULL, "{\"requests\":[{\"upstream\":\"open\",\"method\":\"TRACE\"}]}", 400,
      "/requests/0/method", "TRACE"},
-    {"POST", NULL, "{\"requests\":[{\"upstream\":\"open\",\"body\":1}]}", 400, "/requests/0",
+    {"POST", NULL, "{\"requests\":[{\"upstream\":\"open\",\"body\":1}]}", 400, "/requests/0/body",
      "a GET has no body"},
     {"POST", NULL, "{\"requests\":[{\"upstream\":\"open\",\"timeout_ms\":-1}]}", 400,
      "/requests/0/timeout_ms", "whole number"},
