@@ -141,8 +141,8 @@ static void release_waiting(struct resolver *resolver, struct resolver_entry *en
 {
     struct resolver_lookup *lookup;
 
-    TAILQ_FOREACH(lookup, &entry->waiting, link)
-    lookup->answered = true;
+    TAILQ_FOREACH (lookup, &entry->waiting, link)
+        lookup->answered = true;
     TAILQ_CONCAT(&resolver->answered, &entry->waiting, link);
 }
 

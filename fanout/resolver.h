@@ -44,7 +44,8 @@ struct resolver_lookup {
     /*
      * Called once from the loop. answer is NULL on failure, and then message says why (static:
      * "no such name", "the DNS server failed", "no answer from DNS", …). Otherwise the asker
-     * owns one reference. `first` is where to begin: it rotates over the addresses.
+     * owns one reference. `first` is where to begin: it rotates over the addresses of the
+     * preferred family; the others follow in order, from the last around to the first.
      */
     void (*on_done)(void *arg, struct resolver_answer *answer, size_t first, const char *message);
     void *arg;

@@ -101,8 +101,7 @@ static bool make_room(struct resolver_cache *cache)
 
     if (cache->count < RESOLVER_MAX_NAMES)
         return true;
-    TAILQ_FOREACH(entry, &cache->by_use, use_link)
-    {
+    TAILQ_FOREACH (entry, &cache->by_use, use_link) {
         if (entry->holds == 0) {
             drop(cache, entry);
             return true;
@@ -135,9 +134,9 @@ struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const c
         return NULL;
     }
     bucket = bucket_of(key);
-    LIST_FOREACH(entry, &cache->buckets[bucket], bucket_link)
-    if (strcmp(entry->name, key) == 0)
-        break;
+    LIST_FOREACH (entry, &cache->buckets[bucket], bucket_link)
+        if (strcmp(entry->name, key) == 0)
+            break;
     if (entry != NULL) {
         TAILQ_REMOVE(&cache->by_use, entry, use_link);
         TAILQ_INSERT_TAIL(&cache->by_use, entry, use_link);
@@ -227,6 +226,21 @@ void resolver_cache_fail(struct resolver_cache *cache, struct resolver_entry *en
     entry->retry_us = later(now_us, cache->settings.failure_ttl_us);
 }
 
+/*
+ * How many addresses at the front are of the first one's family. Turns are taken among these:
+ * where this host can't reach the other family at all, c-ares has sorted it behind (RFC 6724),
+ * and it is tried only after them.
+ */
+static size_t count_preferred(const struct resolver_answer *answer)
+{
+    size_t count = 1;
+
+    while (count < answer->count &&
+           answer->addresses[count].any.sa_family == answer->addresses[0].any.sa_family)
+        count++;
+    return count;
+}
+
 bool resolver_cache_take(struct resolver_entry *entry, struct resolver_answer **answer,
                          size_t *first, const char **message)
 {
@@ -237,6 +251,6 @@ bool resolver_cache_take(struct resolver_entry *entry, struct resolver_answer **
     }
     entry->answer->references++;
     *answer = entry->answer;
-    *first = entry->turn++ % entry->answer->count;
+    *first = entry->turn++ % count_preferred(entry->answer);
     return true;
 }

@@ -27,9 +27,9 @@ static struct resolver_socket *find_or_add(struct resolver_sockets *sockets, evu
 {
     struct resolver_socket *socket;
 
-    LIST_FOREACH(socket, &sockets->all, link)
-    if (socket->fd == fd)
-        return socket;
+    LIST_FOREACH (socket, &sockets->all, link)
+        if (socket->fd == fd)
+            return socket;
     socket = mem_zalloc(sizeof *socket);
     socket->sockets = sockets;
     socket->fd = fd;

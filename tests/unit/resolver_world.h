@@ -158,7 +158,8 @@ struct asker {
     struct resolver_lookup lookup;
     struct world *world;
     unsigned done;
-    char ip[ADDRESS_TEXT_SIZE]; /* where to begin; empty: failed */
+    char ip[ADDRESS_TEXT_SIZE];      /* where to begin; empty: failed */
+    char last_ip[ADDRESS_TEXT_SIZE]; /* the one that is tried after all others */
     size_t first;
     size_t count;
     uint16_t port;
@@ -178,6 +179,8 @@ static void note(struct asker *asker, struct resolver_answer *answer, size_t fir
     asker->count = answer->count;
     asker->port = address_port(&answer->addresses[first]);
     address_print_ip(&answer->addresses[first], asker->ip);
+    address_print_ip(&answer->addresses[(first + answer->count - 1) % answer->count],
+                     asker->last_ip);
     resolver_answer_release(answer);
 }
 

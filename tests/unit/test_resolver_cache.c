@@ -365,6 +365,20 @@ static void a_cache_full_of_names_in_use_refuses_one_more(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void turns_are_taken_over_the_preferred_family_alone(void **state)
+{
+    struct resolver_cache *cache = *state;
+    struct resolver_entry *entry = find(cache, "both.test", 0);
+    struct resolver_answer *answer = make_answer(3);
+
+    answer->addresses[0].any.sa_family = AF_INET;
+    answer->addresses[1].any.sa_family = AF_INET;
+    answer->addresses[2].any.sa_family = AF_INET6;
+    resolver_cache_store(cache, entry, answer, 60 * SECOND, 0);
+    for (size_t turn = 0; turn < 6; turn++)
+        assert_gives(entry, turn % 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -386,6 +400,7 @@ int main(void)
         TEST(times_without_end_do_not_overflow),
         TEST(names_that_nobody_asks_for_are_dropped_long_after_they_can_serve),
         TEST(a_name_that_is_asked_for_or_held_is_not_dropped),
+        TEST(turns_are_taken_over_the_preferred_family_alone),
         TEST(a_full_cache_drops_the_name_unused_for_longest),
         TEST(a_cache_full_of_names_in_use_refuses_one_more),
     };
