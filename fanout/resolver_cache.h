@@ -40,7 +40,7 @@ struct resolver_entry {
 
 struct resolver_cache {
     struct resolver_settings settings;
-    LIST_HEAD(, resolver_entry) buckets[RESOLVER_BUCKETS];
+    LIST_HEAD(resolver_bucket, resolver_entry) buckets[RESOLVER_BUCKETS];
     TAILQ_HEAD(resolver_entry_list, resolver_entry) by_use; /* unused for longest first */
     size_t count;
 };

@@ -14,7 +14,7 @@ struct resolver_socket;
 
 struct resolver_sockets {
     struct event_base *base;
-    LIST_HEAD(, resolver_socket) all;
+    LIST_HEAD(resolver_socket_list, resolver_socket) all;
     void (*on_ready)(void *arg, evutil_socket_t fd, bool readable, bool writable);
     void *arg;
 };

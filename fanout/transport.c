@@ -32,7 +32,7 @@ struct transport_peer {
     const struct upstream_settings *settings;
     CURLU *url;
     struct curl_slist *headers; /* for an exchange without headers of its own */
-    LIST_HEAD(, exchange) idle;
+    LIST_HEAD(exchange_list, exchange) idle;
     size_t idle_count;
 };
 

@@ -181,7 +181,7 @@ static bool read_requests(void *arg, struct json_span value)
 static bool read_timeout(void *arg, struct json_span value)
 {
     struct plan_maker *maker = arg;
-    uint64_t timeout_us;
+    uint64_t timeout_us = 0;
 
     if (!plan_timeout(maker, value, &timeout_us))
         return false;

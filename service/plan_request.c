@@ -279,7 +279,7 @@ static bool check_whole(struct reading *reading)
 bool plan_read_request(struct plan_maker *maker, struct json_span element)
 {
     struct reading reading = {.maker = maker};
-    size_t index;
+    size_t index = 0;
     bool ok;
 
     if (!plan_expect(maker, element, JSON_OBJECT) || !find_upstream(maker, element, &index))

@@ -42,11 +42,10 @@ static struct evbuffer *to_evbuffer(struct buf *body)
 {
     struct evbuffer *out = evbuffer_new();
 
-    if (out == NULL || body->len == 0)
-        buf_release(body);
-    else if (evbuffer_add_reference(out, body->data, body->len, free_body, body->data) != 0)
-        buf_release(body);
-    buf_init(body, body->max_bytes);
+    if (out != NULL && body->len > 0 &&
+        evbuffer_add_reference(out, body->data, body->len, free_body, body->data) == 0)
+        buf_init(body, body->max_bytes); /* the bytes are no longer ours */
+    buf_release(body);
     return out;
 }
 
