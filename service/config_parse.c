@@ -9,7 +9,6 @@
  */
 #include "fanout/mem.h"
 #include "service/config_internal.h"
-#include "service/nearest.h"
 
 #include <confuse.h>
 #include <stdlib.h>

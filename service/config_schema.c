@@ -15,10 +15,10 @@
 #define ENDPOINT(member) offsetof(struct config_endpoint, member)
 
 #define MS      (CONFIG_SECOND / 1000)
-#define DAY     (24 * 3600 * CONFIG_SECOND)
-#define WEEK    (7 * DAY)
+#define DAY     (CONFIG_SECOND * 3600 * 24)
+#define WEEK    (DAY * 7)
 #define GIB     (UINT64_C(1) << 30)
-#define MILLION 1000000
+#define MILLION UINT64_C(1000000)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
 static const char *const shapes[] = {"list", "map", NULL};
@@ -32,7 +32,7 @@ static const struct config_option top[] = {
      "event loops, one thread each; auto: one for each usable core"},
     {"max_in_flight", &config_count, TOP(max_in_flight), "256", 1, MILLION, NULL,
      "the semaphore: fetches at once, over all callers and threads"},
-    {"max_queue", &config_count, TOP(max_queue), "4096", 0, 10 * MILLION, NULL,
+    {"max_queue", &config_count, TOP(max_queue), "4096", 0, MILLION * 10, NULL,
      "fetches that may wait for a slot; more are refused at once"},
     {"deadline", &config_duration, TOP(deadline_us), "2s", 1, DAY, NULL,
      "an answer is sent by then, whatever is missing"},

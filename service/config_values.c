@@ -3,6 +3,7 @@
 #include "fanout/mem.h"
 #include "service/config_internal.h"
 #include "service/nearest.h"
+#include "service/units.h"
 
 #include <inttypes.h>
 #include <sched.h>
@@ -17,22 +18,6 @@
 #define MEMBER(type, value) ((type *)(void *)((char *)(value)->object + (value)->option->offset))
 #define CONST_MEMBER(type, object, option)                                                         \
     ((const type *)(const void *)((const char *)(object) + (option)->offset))
-
-struct unit {
-    const char *name;
-    uint64_t size;
-};
-
-/* From the smallest to the largest. */
-static const struct unit time_units[] = {
-    {"us", 1}, {"ms", 1000}, {"s", 1000000}, {"m", 60000000}, {"h", UINT64_C(3600000000)},
-};
-static const struct unit byte_units[] = {
-    {"", 1},
-    {"k", 1024},
-    {"m", 1024 * 1024},
-    {"g", 1024 * 1024 * 1024},
-};
 
 bool config_refuse(struct config_value *value, const char *format, ...)
 {
@@ -59,29 +44,12 @@ void config_suggest(struct buf *out, const char *wrong, const char *const *names
         buf_printf(out, " (did you mean '%s'?)", nearest);
 }
 
-/* Digits at the front of text; false: there are none. Too large a number becomes UINT64_MAX. */
-static bool take_digits(const char **text, uint64_t *number)
-{
-    const char *at = *text;
-
-    *number = 0;
-    for (; *at >= '0' && *at <= '9'; at++) {
-        uint64_t digit = (uint64_t)(*at - '0');
-
-        *number = *number > (UINT64_MAX - digit) / 10 ? UINT64_MAX : *number * 10 + digit;
-    }
-    if (at == *text)
-        return false;
-    *text = at;
-    return true;
-}
-
 bool config_read_number(struct config_value *value, uint64_t *number)
 {
     const struct config_option *option = value->option;
     const char *text = value->text;
 
-    if (!take_digits(&text, number) || *text != '\0')
+    if (!units_take_digits(&text, number) || *text != '\0')
         return config_refuse(value, "must be a whole number from %" PRIu64 " to %" PRIu64,
                              option->least, option->most);
     if (*number < option->least || *number > option->most)
@@ -90,67 +58,46 @@ bool config_read_number(struct config_value *value, uint64_t *number)
     return true;
 }
 
-static const char *text_in_units(uint64_t number, const struct unit *units, size_t count,
-                                 char text[32])
+static bool refuse_range(struct config_value *value, const struct units *units)
 {
-    size_t unit = count - 1;
-
-    while (unit > 0 && number % units[unit].size != 0)
-        unit--;
-    /* Zero divides by everything: one unit that reads well. */
-    if (number == 0)
-        unit = count > 2 && units == time_units ? 2 : 0;
-    snprintf(text, 32, "%" PRIu64 "%s", number / units[unit].size, units[unit].name);
-    return text;
-}
-
-static bool refuse_range(struct config_value *value, const struct unit *units, size_t count)
-{
-    char least[32];
-    char most[32];
+    char least[UNITS_TEXT_SIZE];
+    char most[UNITS_TEXT_SIZE];
 
     return config_refuse(value, "must be from %s to %s",
-                         text_in_units(value->option->least, units, count, least),
-                         text_in_units(value->option->most, units, count, most));
+                         units_print(units, value->option->least, least),
+                         units_print(units, value->option->most, most));
 }
 
-/* A whole number with one of the units; `shape` says how it must look. */
-static bool read_in_units(struct config_value *value, const struct unit *units, size_t count,
-                          const char *shape, uint64_t *number)
+/* otherwise: what else the value may be, for messages: "none, or ". */
+static bool read_in_units(struct config_value *value, const struct units *units,
+                          const char *otherwise, uint64_t *number)
 {
-    const char *text = value->text;
-    size_t unit = 0;
-
-    if (!take_digits(&text, number))
-        return config_refuse(value, "must be %s", shape);
-    while (unit < count && strcmp(units[unit].name, text) != 0)
-        unit++;
-    if (unit == count && *text == '\0')
-        return config_refuse(value, "a unit is missing, it must be %s", shape);
-    if (unit == count)
-        return config_refuse(value, "must be %s", shape);
-    if (*number > value->option->most / units[unit].size)
-        return refuse_range(value, units, count);
-    *number *= units[unit].size;
-    return *number >= value->option->least || refuse_range(value, units, count);
+    switch (units_parse(units, value->text, number)) {
+    case UNITS_OK:
+        return (*number >= value->option->least && *number <= value->option->most) ||
+               refuse_range(value, units);
+    case UNITS_TOO_LARGE:
+        return refuse_range(value, units);
+    case UNITS_MISSING:
+        return config_refuse(value, "a unit is missing, it must be %s%s", otherwise, units->shape);
+    case UNITS_WRONG:
+        break;
+    }
+    return config_refuse(value, "must be %s%s", otherwise, units->shape);
 }
 
 static bool read_duration(struct config_value *value)
 {
-    return read_in_units(value, time_units, COUNT(time_units),
-                         "a whole number and us, ms, s, m or h, like 250ms",
-                         MEMBER(uint64_t, value));
+    return read_in_units(value, &units_of_time, "", MEMBER(uint64_t, value));
 }
 
 static void print_duration(const struct config_option *option, const void *object,
                            const struct config *config, FILE *out)
 {
-    char text[32];
+    char text[UNITS_TEXT_SIZE];
 
     (void)config;
-    fputs(
-        text_in_units(*CONST_MEMBER(uint64_t, object, option), time_units, COUNT(time_units), text),
-        out);
+    fputs(units_print(&units_of_time, *CONST_MEMBER(uint64_t, object, option), text), out);
 }
 
 static bool read_duration_or_none(struct config_value *value)
@@ -159,9 +106,7 @@ static bool read_duration_or_none(struct config_value *value)
         *MEMBER(uint64_t, value) = CLOCK_NEVER;
         return true;
     }
-    return read_in_units(value, time_units, COUNT(time_units),
-                         "none, or a whole number and us, ms, s, m or h, like 250ms",
-                         MEMBER(uint64_t, value));
+    return read_in_units(value, &units_of_time, "none, or ", MEMBER(uint64_t, value));
 }
 
 static void print_duration_or_none(const struct config_option *option, const void *object,
@@ -177,8 +122,7 @@ static bool read_size(struct config_value *value)
 {
     uint64_t number;
 
-    if (!read_in_units(value, byte_units, COUNT(byte_units),
-                       "a whole number of bytes, or of k, m or g, like 64k", &number))
+    if (!read_in_units(value, &units_of_bytes, "", &number))
         return false;
     *MEMBER(size_t, value) = (size_t)number;
     return true;
@@ -187,11 +131,10 @@ static bool read_size(struct config_value *value)
 static void print_size(const struct config_option *option, const void *object,
                        const struct config *config, FILE *out)
 {
-    char text[32];
+    char text[UNITS_TEXT_SIZE];
 
     (void)config;
-    fputs(text_in_units(*CONST_MEMBER(size_t, object, option), byte_units, COUNT(byte_units), text),
-          out);
+    fputs(units_print(&units_of_bytes, *CONST_MEMBER(size_t, object, option), text), out);
 }
 
 static bool read_count(struct config_value *value)

@@ -28,13 +28,10 @@ static bool read_upstreams(struct query *query, const char *value)
 static bool read_timeout(struct query *query, const char *value)
 {
     uint64_t timeout_us = 0;
-    const char *error = units_parse_duration(value, &timeout_us);
 
-    if (error == NULL && timeout_us == 0)
-        error = "must be more than nothing";
-    if (error != NULL)
+    if (units_parse(&units_of_time, value, &timeout_us) != UNITS_OK || timeout_us == 0)
         return problem_set(query->maker->problem, 400, "\"%.100s\" is not a duration: %s", value,
-                           error);
+                           units_of_time.shape);
     plan_lower_deadline(query->maker->plan, timeout_us);
     return true;
 }

@@ -140,35 +140,48 @@ static void durations_have_units(void **state)
     uint64_t us = 0;
 
     (void)state;
-    assert_null(units_parse_duration("250us", &us));
+    assert_int_equal(units_parse(&units_of_time, "250us", &us), UNITS_OK);
     assert_int_equal(us, 250);
-    assert_null(units_parse_duration("800ms", &us));
+    assert_int_equal(units_parse(&units_of_time, "800ms", &us), UNITS_OK);
     assert_int_equal(us, 800000);
-    assert_null(units_parse_duration("2h", &us));
+    assert_int_equal(units_parse(&units_of_time, "2h", &us), UNITS_OK);
     assert_int_equal(us, UINT64_C(7200000000));
-    assert_non_null(units_parse_duration("2", &us));
-    assert_non_null(units_parse_duration("2 s", &us));
-    assert_non_null(units_parse_duration("s", &us));
-    assert_non_null(units_parse_duration("-2s", &us));
-    assert_non_null(units_parse_duration("1.5s", &us));
-    assert_non_null(units_parse_duration("18446744073709551616us", &us));
-    assert_non_null(units_parse_duration("18446744073709551s", &us));
-    assert_null(units_parse_duration("18446744073709551615us", &us));
+    assert_int_equal(units_parse(&units_of_time, "2", &us), UNITS_MISSING);
+    assert_int_equal(units_parse(&units_of_time, "2 s", &us), UNITS_WRONG);
+    assert_int_equal(units_parse(&units_of_time, "s", &us), UNITS_WRONG);
+    assert_int_equal(units_parse(&units_of_time, "-2s", &us), UNITS_WRONG);
+    assert_int_equal(units_parse(&units_of_time, "1.5s", &us), UNITS_WRONG);
+    assert_int_equal(units_parse(&units_of_time, "18446744073709551616us", &us), UNITS_TOO_LARGE);
+    assert_int_equal(units_parse(&units_of_time, "18446744073710s", &us), UNITS_TOO_LARGE);
+    assert_int_equal(units_parse(&units_of_time, "18446744073709551614us", &us), UNITS_OK);
 }
 
 static void sizes_may_have_units(void **state)
 {
-    size_t bytes = 0;
+    uint64_t bytes = 0;
 
     (void)state;
-    assert_null(units_parse_size("17", &bytes));
+    assert_int_equal(units_parse(&units_of_bytes, "17", &bytes), UNITS_OK);
     assert_int_equal(bytes, 17);
-    assert_null(units_parse_size("64k", &bytes));
+    assert_int_equal(units_parse(&units_of_bytes, "64k", &bytes), UNITS_OK);
     assert_int_equal(bytes, 65536);
-    assert_null(units_parse_size("8m", &bytes));
+    assert_int_equal(units_parse(&units_of_bytes, "8m", &bytes), UNITS_OK);
     assert_int_equal(bytes, 8 * 1024 * 1024);
-    assert_non_null(units_parse_size("8mb", &bytes));
-    assert_non_null(units_parse_size("", &bytes));
+    assert_int_equal(units_parse(&units_of_bytes, "8mb", &bytes), UNITS_WRONG);
+    assert_int_equal(units_parse(&units_of_bytes, "", &bytes), UNITS_WRONG);
+}
+
+static void numbers_are_written_in_the_largest_unit_that_divides_them(void **state)
+{
+    char text[UNITS_TEXT_SIZE];
+
+    (void)state;
+    assert_string_equal(units_print(&units_of_time, 0, text), "0s");
+    assert_string_equal(units_print(&units_of_time, 1500000, text), "1500ms");
+    assert_string_equal(units_print(&units_of_time, 120000000, text), "2m");
+    assert_string_equal(units_print(&units_of_bytes, 0, text), "0");
+    assert_string_equal(units_print(&units_of_bytes, 1025, text), "1025");
+    assert_string_equal(units_print(&units_of_bytes, 1 << 20, text), "1m");
 }
 
 static void log_values_are_quoted_where_they_must_be(void **state)
@@ -221,6 +234,7 @@ int main(void)
         cmocka_unit_test(every_outcome_has_a_name_of_its_own),
         cmocka_unit_test(durations_have_units),
         cmocka_unit_test(sizes_may_have_units),
+        cmocka_unit_test(numbers_are_written_in_the_largest_unit_that_divides_them),
         cmocka_unit_test(log_values_are_quoted_where_they_must_be),
         cmocka_unit_test(a_fit_request_id_is_kept_and_any_other_replaced),
     };
