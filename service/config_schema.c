@@ -15,6 +15,7 @@
 #define ENDPOINT(member) offsetof(struct config_endpoint, member)
 
 #define MS      (CONFIG_SECOND / 1000)
+#define MINUTE  (UINT64_C(60) * CONFIG_SECOND)
 #define DAY     (CONFIG_SECOND * 3600 * 24)
 #define WEEK    (DAY * 7)
 #define GIB     (UINT64_C(1) << 30)
@@ -51,7 +52,7 @@ static const struct config_option top[] = {
 static const struct config_option resolver[] = {
     {"servers", &config_servers, RESOLVER(servers), "", 0, 0, NULL,
      "name servers, numeric; none: the system's"},
-    {"timeout", &config_duration, RESOLVER(timeout_us), "1s", MS, DAY, NULL,
+    {"timeout", &config_duration, RESOLVER(timeout_us), "1s", MS, MINUTE, NULL,
      "for one query to one server"},
     {"tries", &config_count, RESOLVER(tries), "2", 1, 10, NULL,
      "rounds over the servers"},

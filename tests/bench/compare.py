@@ -20,7 +20,7 @@ import signal
 import sys
 import tempfile
 
-from measure import FetchCounter, failed_fetches, get, measure
+from measure import FetchCounter, Ground, failed_fetches, get, measure
 from programs import CONTESTANTS, find_tool, start_nginx
 from report import Row, print_report
 
@@ -93,31 +93,45 @@ def check_content(contestant, service, upstreams):
             sys.exit(f"{contestant.name}: {part} should be\n  {value}\nbut is\n  {seen[part]}")
 
 
-def compare(options, contestants, upstreams, counter, core, directory):
-    """All services with one number of upstreams: a row for each."""
+def run_rounds(options, ground, rows, services):
+    for number in range(options.rounds):
+        for row, service in zip(rows, services):
+            progress = f"{row.upstreams} upstreams, round {number + 1}: {row.name}"
+            print(f"\r{progress:<60}", end="", file=sys.stderr, flush=True)
+            one = (ground, service, row.upstreams)
+            row.loaded.append(measure(*one, options.callers, options.seconds))
+            row.lone.append(measure(*one, 1, options.seconds / 2))
+
+
+def compare(options, ground, contestants, upstreams):
+    """All services with these upstreams: a row for each."""
     rows = [Row(contestant.name, len(upstreams)) for contestant in contestants]
     with contextlib.ExitStack() as stack:
         services = [
-            stack.enter_context(contestant.start(directory, upstreams, core))
+            stack.enter_context(contestant.start(ground.directory, upstreams, ground.core))
             for contestant in contestants
         ]
         for contestant, service in zip(contestants, services):
             check_content(contestant, service, upstreams)
-        for number in range(options.rounds):
-            for row, service in zip(rows, services):
-                print(
-                    f"\r{len(upstreams)} upstreams, round {number + 1}: {row.name:<30}",
-                    end="",
-                    file=sys.stderr,
-                    flush=True,
-                )
-                one = (service, counter, core, len(upstreams))
-                row.loaded.append(measure(*one, options.callers, options.seconds, directory))
-                row.lone.append(measure(*one, 1, options.seconds / 2, directory))
+        run_rounds(options, ground, rows, services)
         for contestant, row, service in zip(contestants, rows, services):
             check_content(contestant, service, upstreams)
             row.memory_mib = service.memory_mib()
             row.failed_fetches = failed_fetches(service)
+    return rows
+
+
+def compare_all(options, contestants, core, other_core):
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="fanoutd-bench-") as name:
+        directory = pathlib.Path(name)
+        with start_nginx(directory, other_core) as nginx:
+            ground = Ground(directory, FetchCounter(nginx), core)
+            for count in UPSTREAM_COUNTS:
+                names = [f"upstream{number:02}" for number in range(1, count + 1)]
+                upstreams = {name: f"{nginx.url}/{name}" for name in names}
+                rows += compare(options, ground, contestants, upstreams)
+    print(f"\r{'':<60}\r", end="", file=sys.stderr)
     return rows
 
 
@@ -126,19 +140,12 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     check_tools()
     contestants = choose_contestants()
+    if not contestants:
+        sys.exit("nothing to compare")
     core, other_core = share_cores()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="fanoutd-bench-") as name:
-        directory = pathlib.Path(name)
-        with start_nginx(directory, other_core) as nginx:
-            counter = FetchCounter(nginx)
-            for count in UPSTREAM_COUNTS:
-                names = [f"upstream{number:02}" for number in range(1, count + 1)]
-                upstreams = {name: f"{nginx.url}/{name}" for name in names}
-                rows += compare(options, contestants, upstreams, counter, core, directory)
-    print("\r" + " " * 60, file=sys.stderr)
+    rows = compare_all(options, contestants, core, other_core)
     print_report(rows, options, core is not None)
     sys.exit(1 if any(row.failures() for row in rows) else 0)
 

@@ -20,7 +20,7 @@ import urllib.request
 from programs import ENVIRONMENT, find_tool
 
 WARM_UP_SECONDS = 0.4
-MOST_SECONDS = 12  # for a warm-up, a measurement, or work that callers left behind
+MOST_SECONDS = 30  # for a warm-up, a measurement, or work that callers left behind
 POLL_SECONDS = 0.05
 WRK_TIMEOUT = "30s"
 
@@ -34,6 +34,15 @@ end
 """
 
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclasses.dataclass
+class Ground:
+    """What all measurements share."""
+
+    directory: pathlib.Path
+    counter: "FetchCounter"
+    core: int  # of the service; None: any
 
 
 @dataclasses.dataclass
@@ -80,10 +89,10 @@ def core_busy_seconds(core):
 
 
 class Sample:
-    def __init__(self, service, counter, core):
-        self.fetches = counter.read()
+    def __init__(self, ground, service):
+        self.fetches = ground.counter.read()
         self.cpu = service.cpu_seconds()
-        self.core_busy = core_busy_seconds(core)
+        self.core_busy = core_busy_seconds(ground.core)
         self.time = time.monotonic()
 
 
@@ -98,11 +107,15 @@ def wait_for_fetches(counter, wanted, seconds):
 def wait_until_idle(service, counter):
     """Work for callers that have left must not be counted for the next."""
     end = time.monotonic() + MOST_SECONDS
+    seen = None
     while time.monotonic() < end:
-        fetches, cpu = counter.read(), service.cpu_seconds()
-        time.sleep(POLL_SECONDS)
-        if counter.read() == fetches and service.cpu_seconds() - cpu < POLL_SECONDS / 10:
+        # A service that gets no processor time is not idle: it is ready to run.
+        now = (service.is_asleep(), counter.read())
+        if now[0] and now == seen:
             return
+        seen = now
+        time.sleep(POLL_SECONDS)
+    sys.exit(f"{service.url} is still busy {MOST_SECONDS} s after its callers left")
 
 
 @contextlib.contextmanager
@@ -136,32 +149,36 @@ def check_fetches(service, fetches, answers, fetches_per_answer, callers):
         sys.exit(f"{service.url}: {answers} answers, but {fetches} fetches, not {least} or so")
 
 
-def measure(service, counter, core, fetches_per_answer, callers, seconds, directory):
+def measure(ground, service, fetches_per_answer, callers, seconds):
+    counter = ground.counter
     # Whoever is slow gets time for some answers to each caller.
     round_fetches = fetches_per_answer * callers
     start = counter.read()
-    with load(f"{service.url}/fetch-multiple", callers, directory) as report:
+    with load(f"{service.url}/fetch-multiple", callers, ground.directory) as report:
         wait_for_fetches(counter, start + round_fetches, WARM_UP_SECONDS)
-        before = Sample(service, counter, core)
+        before = Sample(ground, service)
         wait_for_fetches(counter, before.fetches + 2 * round_fetches, seconds)
-        after = Sample(service, counter, core)
+        after = Sample(ground, service)
     wait_until_idle(service, counter)
-    check_fetches(
-        service, counter.read() - start, report[0]["answers"], fetches_per_answer, callers
-    )
+    fetches = counter.read() - start
+    check_fetches(service, fetches, report[0]["answers"], fetches_per_answer, callers)
+    return measurement(before, after, fetches_per_answer, report[0])
+
+
+def measurement(before, after, fetches_per_answer, report):
     elapsed = after.time - before.time
     cpu = after.cpu - before.cpu
     answers = (after.fetches - before.fetches) / fetches_per_answer
     if answers == 0:
-        sys.exit(f"{service.url} asked its upstreams nothing in {elapsed:.0f} s")
+        sys.exit(f"the upstream was asked nothing in {elapsed:.0f} s")
     return Measurement(
         cpu_us=cpu / answers * 1e6,
         answers_per_second=answers / elapsed,
         busy=cpu / elapsed,
         foreign=max(0.0, after.core_busy - before.core_busy - cpu) / elapsed,
-        p50_ms=report[0]["p50_us"] / 1000,
-        p99_ms=report[0]["p99_us"] / 1000,
-        failed=report[0]["failed"],
+        p50_ms=report["p50_us"] / 1000,
+        p99_ms=report["p99_us"] / 1000,
+        failed=report["failed"],
     )
 
 

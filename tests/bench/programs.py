@@ -72,6 +72,11 @@ class Program:
         """User and system time of all its threads; none of the programs has children that work."""
         return time.clock_gettime((~self.process.pid << 3) | PROCESS_CPU_CLOCK)
 
+    def is_asleep(self):
+        """Every thread of it waits for something to happen."""
+        threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/stat")
+        return all(stat.read_text().rpartition(")")[2].split()[0] == "S" for stat in threads)
+
     def memory_mib(self):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):

@@ -24,6 +24,8 @@ What these figures do not show:
 - Latency at a given rate. All callers ask again at once, so the latency of many callers is mostly
   their wait for each other. wrk also counts the first answers after its start, for which the
   slowest services have not got their full queue yet.
+- httpx with many connections at once. It has 10 here, where it is at its cheapest; fanoutd and
+  aiohttp may have 256. See HTTPX_CONNECTIONS in peers/fastapi_httpx.py.
 - The best that Python can do. The peers are as a careful user writes them (one client, kept
   connections, no access log, uvloop and httptools where installed, and JSONResponse instead of
   FastAPI's slower default), in the versions of this distribution; they do not pass bodies through
@@ -171,8 +173,8 @@ def print_disturbance(rows):
     )
     if max(shares) > FOREIGN_SHARE_OF_NOTE:
         print(
-            "So answers/s and latency are NOT to be relied on here, and CPU times are somewhat "
-            "too high,\nfor caches are shared: run it on an idle machine."
+            "So answers/s and latency are NOT to be relied on here, and CPU times are too high, the "
+            "small ones\n(fanoutd's) most, for caches are shared: run it on an idle machine."
         )
     print()
 

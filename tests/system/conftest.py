@@ -85,10 +85,21 @@ def config_file(tmp_path):
     return write
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """A failed test is reported with what the binary logged."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for number, server in enumerate(getattr(item, "started_fanoutd", [])):
+            text = "\n".join(line.text for line in server.log)
+            report.sections.append((f"log of fanoutd {number}", text))
+
+
 @pytest.fixture
-def fanoutd(upstream, gate, dns, config_file):
+def fanoutd(request, upstream, gate, dns, config_file):
     """fanoutd(parts…, option=value…): the binary, serving a configuration."""
-    made = []
+    made = request.node.started_fanoutd = []
 
     def make(*parts, environment=None, file=None, **top):
         name = f"upstreams-{len(made)}.conf"

@@ -47,7 +47,10 @@ class DnsServer:
         os.close(self.stop_fd)
 
     def _serve(self):
-        while self.stop_fd not in select.select([self.sock, self.stop_fd], [], [])[0]:
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.register(self.stop_fd, select.POLLIN)
+        while self.stop_fd not in dict(poll.poll()):
             query, sender = self.sock.recvfrom(4096)
             answer = self._answer(query)
             if answer is not None:

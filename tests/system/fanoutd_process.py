@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
@@ -103,7 +102,6 @@ class Fanoutd:
     def _read_log(self):
         for line in self.process.stderr:
             text = line.decode("utf-8", "replace").rstrip("\n")
-            print(text, file=sys.stderr)
             with self.log_changed:
                 self.log.append(LogLine(text))
                 self.log_changed.notify_all()
@@ -266,7 +264,9 @@ class Fanoutd:
         if self.is_running():
             self.process.kill()
         self.process.wait()
+        self.reader.join()
         self.process.stdout.close()
+        self.process.stderr.close()
 
     def check_end(self, upstreams):
         """What must be true after every test: nothing in flight, no orphan at an upstream, no

@@ -249,7 +249,9 @@ class Connection:
 
     def is_silent(self):
         """Whether nothing has come that was not read yet."""
-        return not self.reader.pending and not select.select([self.sock], [], [], 0)[0]
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        return not self.reader.pending and not poll.poll(0)
 
     def reads_end(self):
         """Whether the other side has closed with nothing more to read; waits for it."""

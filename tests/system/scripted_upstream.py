@@ -309,6 +309,7 @@ class Upstream:
         for thread in list(self.threads):
             thread.join(WAIT_SECONDS)
         self.listener.close()
+        os.close(self.stop_fd)
 
     def count_out(self):
         with self.changed:

@@ -1,5 +1,7 @@
 """The command line, and what is said about a configuration that is wrong."""
 
+import time
+
 import pytest
 
 from fanoutd_process import endpoint, free_port, run_fanoutd, section
@@ -210,6 +212,19 @@ def test_health_of_one_that_answers_nothing(config_file, upstream):
     path = config_file(GOOD, listen=f'"127.0.0.1:{deaf.port}"')
 
     assert run_fanoutd("--health", "-c", path).returncode == 1
+
+
+def test_health_does_not_wait_longer_than_it_must(fanoutd, config_file, upstream):
+    path = config_file(section("a", upstream()), listen=f'"127.0.0.1:{free_port()}"')
+    fanoutd(file=path)
+    deaf = config_file(GOOD, listen=f'"127.0.0.1:{upstream(silence).port}"', name="deaf.conf")
+
+    def seconds_for(file, code):
+        start = time.monotonic()
+        assert run_fanoutd("--health", "-c", file).returncode == code
+        return time.monotonic() - start
+
+    assert seconds_for(path, 0) < seconds_for(deaf, 1) / 2
 
 
 def test_health_of_another_server_that_fails(config_file, upstream):

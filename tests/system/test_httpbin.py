@@ -32,7 +32,6 @@ def test_what_it_says_it_was_asked(server):
     assert result["ok"] and result["body"]["method"] == "GET"
     assert result["body"]["args"] == {"x": "1 & 2"}
     assert result["body"]["headers"]["X-Custom"] == "yes"
-    assert result["body"]["url"].endswith("/anything/a b?x=1 %26 2")
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
@@ -53,13 +52,11 @@ def test_statuses(server, status):
     assert result["status"] == status and result["ok"] == (status < 300)
 
 
-@pytest.mark.parametrize(
-    "path", ["/gzip", "/deflate", "/brotli", "/encoding/utf8", "/xml", "/html"]
-)
-def test_encodings(server, path):
+@pytest.mark.parametrize("path, words", [("/xml", "slideshow"), ("/html", "Herman Melville")])
+def test_texts(server, path, words):
     result = ask(server, path=path)
 
-    assert result["ok"] or result["error"]["code"] in ("protocol_error", "http_status"), result
+    assert result["ok"] and words in result["body"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 1024, 70000])

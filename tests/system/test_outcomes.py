@@ -1,5 +1,8 @@
 """Each way a fetch can end has its own stable code."""
 
+import base64
+import gzip
+
 import pytest
 
 from dns_server import NXDOMAIN, REFUSED, SERVFAIL, WITHHELD
@@ -117,11 +120,16 @@ def test_what_is_not_http_is_a_protocol_error(fanoutd, upstream, data):
     assert result["body"] is None
 
 
-@pytest.mark.parametrize("status", [301, 400, 404, 429, 500, 503])
-def test_another_status_is_an_error_that_keeps_status_and_body(fanoutd, upstream, status):
+@pytest.mark.parametrize(
+    "status, retryable",
+    [(301, False), (400, False), (404, False), (429, True), (500, False), (503, True), (504, True)],
+)
+def test_another_status_is_an_error_that_keeps_status_and_body(
+    fanoutd, upstream, status, retryable
+):
     result = end_of(fanoutd, upstream(json_body('{"why":1}', status=status)))
 
-    assert code_of(result) == "http_status" and result["error"]["retryable"] is False
+    assert code_of(result) == "http_status" and result["error"]["retryable"] is retryable
     assert result["status"] == status and result["body"] == {"why": 1}
     assert str(status) in result["error"]["message"]
 
@@ -202,6 +210,22 @@ def test_an_endless_head_ends(fanoutd, upstream):
     result = end_of(fanoutd, upstream(behaviour), timeout="8s")
 
     assert code_of(result) in ("protocol_error", "response_too_large")
+    assert result["error"]["retryable"] is False
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/json", "image/png"])
+def test_a_coded_body_that_nobody_asked_for_is_never_passed_off_as_the_plain_one(
+    fanoutd, upstream, content_type
+):
+    coded = gzip.compress(b'"plain words"')
+    behaviour = answer(200, coded, content_type, [("Content-Encoding", "gzip")])
+
+    result = end_of(fanoutd, upstream(behaviour))
+
+    if result["ok"] and content_type == "image/png":
+        assert base64.b64decode(result["body"]) == b'"plain words"'
+    elif result["ok"]:
+        assert "plain words" in result["body"]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +236,7 @@ def test_an_endless_head_ends(fanoutd, upstream):
         (b'{"a":1} x', 8),
         (b"[01]", 2),
         (b'"\xff"', 1),
-        (b'["\\ud800"]', 2),
+        (b'["\\ud800"]', 8),
         (b"\xef\xbb\xbf{}", 0),
         (b"[NaN]", 1),
         (b"<html>", 0),

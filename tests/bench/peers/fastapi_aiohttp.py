@@ -8,11 +8,12 @@ import service
 
 
 class Client:
+    max_in_flight = 256  # as fanoutd's default; fewer are not cheaper
     errors = (aiohttp.ClientError, asyncio.TimeoutError, ValueError)
 
     async def open(self):
         self.session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=service.MAX_IN_FLIGHT),
+            connector=aiohttp.TCPConnector(limit=self.max_in_flight),
             timeout=aiohttp.ClientTimeout(total=service.TIMEOUT_SECONDS),
         )
 

@@ -1,7 +1,7 @@
 """What the FastAPI peers share: the endpoint, the answer document, the start.
 
-A peer brings a client: open(), close(), get(url) -> (status, parsed body), and `errors`, the
-exceptions that get may raise. Everything else is as a careful user would write it: one client
+A peer brings a client: open(), close(), get(url) -> (status, parsed body), `errors`, the
+exceptions that get may raise, and `max_in_flight`, its fetches at once. Everything else is as a careful user would write it: one client
 for the process, one semaphore, one gather, and a JSONResponse at once, which spares FastAPI's
 slow walk through the document (jsonable_encoder).
 """
@@ -16,8 +16,7 @@ import fastapi
 import uvicorn
 from fastapi.responses import JSONResponse
 
-MAX_IN_FLIGHT = 256  # as fanoutd's default
-TIMEOUT_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0  # as fanoutd's default deadline
 
 
 def run(client_class):
@@ -36,7 +35,7 @@ def run(client_class):
 
 def make_app(client, upstreams):
     app = fastapi.FastAPI()
-    slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+    slots = asyncio.Semaphore(client.max_in_flight)
     outcomes = collections.Counter()
     app.add_event_handler("startup", client.open)
     app.add_event_handler("shutdown", client.close)
