@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #define MOST_IDLE_HANDLES 256 /* for each peer */
@@ -46,6 +47,8 @@ struct exchange {
     struct curl_slist *headers; /* NULL: the peer's */
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
     bool is_too_large;
+    bool is_ambiguous; /* its length is told in more than one way */
+    unsigned lengths;  /* fields that tell it, so far */
     struct exchange_response response;
     void (*on_done)(void *arg, struct exchange_response *response);
     void *arg;
@@ -165,6 +168,31 @@ static size_t on_body(char *data, size_t one, size_t count, void *arg)
     return count + 1; /* anything but count stops the transfer */
 }
 
+static bool is_field(const char *line, size_t count, const char *name)
+{
+    size_t length = strlen(name);
+
+    return count > length && line[length] == ':' && strncasecmp(line, name, length) == 0;
+}
+
+/* One line of a header section. libcurl would choose among several lengths; who sent them may
+ * have meant another, and what follows on the connection is then not what it seems. */
+static size_t on_header(char *line, size_t one, size_t count, void *arg)
+{
+    struct exchange *exchange = arg;
+
+    (void)one;
+    if (count > 5 && memcmp(line, "HTTP/", 5) == 0)
+        exchange->lengths = 0; /* an interim answer came before */
+    if (is_field(line, count, "Content-Length") || is_field(line, count, "Transfer-Encoding"))
+        exchange->lengths++;
+    if (exchange->lengths < 2)
+        return count;
+    exchange->is_ambiguous = true;
+    snprintf(exchange->error, sizeof exchange->error, "the answer tells its length twice");
+    return 0;
+}
+
 /* What stays the same for all exchanges of a handle. */
 static void set_up(struct exchange *exchange)
 {
@@ -178,6 +206,8 @@ static void set_up(struct exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
@@ -303,6 +333,8 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
     exchange->on_done = on_done;
     exchange->arg = arg;
     exchange->is_too_large = false;
+    exchange->is_ambiguous = false;
+    exchange->lengths = 0;
     exchange->error[0] = '\0';
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init(&exchange->response.body, peer->settings->max_response_bytes);
@@ -350,6 +382,8 @@ static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
 {
     if (exchange->is_too_large)
         return OUTCOME_RESPONSE_TOO_LARGE;
+    if (exchange->is_ambiguous)
+        return OUTCOME_PROTOCOL_ERROR;
     switch (code) {
     case CURLE_OK:
         return OUTCOME_OK;

@@ -11,11 +11,17 @@
 
 #define TIMEOUT_SECONDS 3
 
+struct question {
+    struct event_base *base;
+    int status; /* 0: no answer */
+};
+
 static void on_answer(struct evhttp_request *request, void *arg)
 {
-    int *status = arg;
+    struct question *question = arg;
 
-    *status = request != NULL ? evhttp_request_get_response_code(request) : 0;
+    question->status = request != NULL ? evhttp_request_get_response_code(request) : 0;
+    event_base_loopexit(question->base, NULL); /* the connection is kept, the loop would go on */
 }
 
 /* What listens on every address listens on loopback too. */
@@ -31,10 +37,10 @@ static struct address reachable(struct address address)
 static int ask(struct event_base *base, const struct address *address)
 {
     char ip[ADDRESS_TEXT_SIZE];
-    int status = 0;
+    struct question question = {.base = base};
     struct evhttp_connection *connection = evhttp_connection_base_new(
         base, NULL, address_print_ip(address, ip), address_port(address));
-    struct evhttp_request *request = evhttp_request_new(on_answer, &status);
+    struct evhttp_request *request = evhttp_request_new(on_answer, &question);
 
     if (connection == NULL || request == NULL)
         return 0;
@@ -43,7 +49,7 @@ static int ask(struct event_base *base, const struct address *address)
     evhttp_make_request(connection, request, EVHTTP_REQ_GET, "/livez");
     event_base_dispatch(base);
     evhttp_connection_free(connection);
-    return status;
+    return question.status;
 }
 
 bool health_check(const struct config *config)
