@@ -102,7 +102,7 @@ asan: ## every test under AddressSanitizer and UndefinedBehaviorSanitizer
 tsan: ## every test under ThreadSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
 	    HARDENING='-fPIE' SANITIZE='-fsanitize=thread' all unit-tests
-	@TSAN_OPTIONS=halt_on_error=0 tests/run.sh build/tsan
+	@TSAN_OPTIONS=halt_on_error=0:suppressions=$(CURDIR)/tests/tsan.supp tests/run.sh build/tsan
 
 # ---- checks ----
 

@@ -4,8 +4,8 @@
 #include "fanout/clock.h"
 #include "fanout/fanout.h"
 #include "fanout/mem.h"
+#include "service/call.h"
 #include "service/plan_internal.h"
-#include "service/server.h"
 
 #include <search.h>
 #include <stdlib.h>

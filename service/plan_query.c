@@ -2,7 +2,7 @@
 #include "service/plan_internal.h"
 
 #include "fanout/mem.h"
-#include "service/server.h"
+#include "service/call.h"
 #include "service/units.h"
 
 #include <event2/http.h>

@@ -2,6 +2,7 @@
 #include "service/reply.h"
 
 #include "fanout/clock.h"
+#include "service/connection.h"
 #include "service/log.h"
 
 #include <event2/buffer.h>
@@ -20,7 +21,7 @@ void reply_header(struct call *call, const char *name, const char *value)
 
 static void log_reply(const struct call *call, unsigned status, size_t bytes)
 {
-    enum trace_level level = server_log_level(call->server);
+    enum trace_level level = call->log_level;
     char path[LOG_VALUE_SIZE];
 
     if (status >= 500 && level == TRACE_INFO)
@@ -57,7 +58,7 @@ void reply_send(struct call *call, unsigned status, const char *content_type, st
 
     reply_header(call, "Content-Type", content_type);
     reply_header(call, "X-Request-Id", call->id);
-    if (server_is_draining(call->server))
+    if (connection_send(call))
         reply_header(call, "Connection", "close");
     log_reply(call, status, body->len);
     if (call->is_head) {
@@ -67,7 +68,6 @@ void reply_send(struct call *call, unsigned status, const char *content_type, st
     } else {
         out = to_evbuffer(body);
     }
-    server_call_answered(call);
     evhttp_send_reply(request, (int)status, http_phrase(status), out);
     if (out != NULL)
         evbuffer_free(out);

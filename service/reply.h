@@ -6,8 +6,8 @@
 #define SERVICE_REPLY_H
 
 #include "fanout/buf.h"
+#include "service/call.h"
 #include "service/problem.h"
-#include "service/server.h"
 
 /* Adds a field to the answer. The value must be free of CR and LF; if it is not, it is left out. */
 void reply_header(struct call *call, const char *name, const char *value);

@@ -40,11 +40,6 @@ static bool check(struct call *call, const char *allowed)
         reply_problem(call, &problem);
         return false;
     }
-    if (call->is_too_large) {
-        problem_set(&problem, 413, "the document is larger than allowed (option max_request_body)");
-        reply_problem(call, &problem);
-        return false;
-    }
     return true;
 }
 

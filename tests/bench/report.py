@@ -24,8 +24,8 @@ What these figures do not show:
 - Latency at a given rate. All callers ask again at once, so the latency of many callers is mostly
   their wait for each other. wrk also counts the first answers after its start, for which the
   slowest services have not got their full queue yet.
-- httpx with many connections at once. It has 10 here, where it is at its cheapest; fanoutd and
-  aiohttp may have 256. See HTTPX_CONNECTIONS in peers/fastapi_httpx.py.
+- httpx with many connections at once. It has 10 here, for the fewer it has, the cheaper it is;
+  fanoutd and aiohttp may have 256. See HTTPX_CONNECTIONS in peers/fastapi_httpx.py.
 - The best that Python can do. The peers are as a careful user writes them (one client, kept
   connections, no access log, uvloop and httptools where installed, and JSONResponse instead of
   FastAPI's slower default), in the versions of this distribution; they do not pass bodies through
@@ -167,14 +167,16 @@ def print_marginal(rows):
 
 def print_disturbance(rows):
     shares = [one.foreign for row in rows for one in row.loaded]
+    disturbed = [row for row in rows if row.median("foreign") > FOREIGN_SHARE_OF_NOTE]
     print(
         f"Other programs took {statistics.median(shares):.0%} of the service's core (median; at "
         f"most {max(shares):.0%})."
     )
-    if max(shares) > FOREIGN_SHARE_OF_NOTE:
+    if disturbed:
         print(
-            "So answers/s and latency are NOT to be relied on here, and CPU times are too high, the "
-            "small ones\n(fanoutd's) most, for caches are shared: run it on an idle machine."
+            f"In {len(disturbed)} of {len(rows)} rows it was more than {FOREIGN_SHARE_OF_NOTE:.0%}."
+            " There answers/s and latency are NOT to be relied on, and\nCPU times may be too high "
+            "(shared caches) or too low (more work in one go): use an idle machine."
         )
     print()
 

@@ -21,7 +21,7 @@ def server(fanoutd, upstream):
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/fetch-multipl", "/fetch-multiple/", "/fetch-multiple/x", "/FETCH-MULTIPLE", "/home%00"],
+    ["/", "/fetch-multipl", "/fetch-multiple/", "/fetch-multiple/x", "/FETCH-MULTIPLE"],
 )
 def test_an_unknown_path_is_a_404(server, target):
     answer = server.get(target)

@@ -2,8 +2,8 @@
 #include "fanout/clock.h"
 #include "fanout/fanout.h"
 #include "fanout/mem.h"
+#include "service/call.h"
 #include "service/plan.h"
-#include "service/server.h"
 
 #include <event2/buffer.h>
 #include <event2/http.h>

@@ -1,7 +1,7 @@
 """The service as FastAPI and httpx: asyncio.gather under an asyncio.Semaphore.
 
-httpx gets 10 connections where fanoutd has 256, as that is where it is cheapest: each request
-walks through its whole pool. More would be needed for upstreams that take their time.
+httpx gets 10 connections where fanoutd may have 256: each request walks through its whole pool,
+so the fewer, the cheaper. Upstreams that take their time would need more.
 HTTPX_CONNECTIONS=256 tries it.
 """
 

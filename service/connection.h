@@ -1,0 +1,66 @@
+/*
+ * Client connections. The guard reads every byte before evhttp does, whole
+ * requests become calls, and a caller that leaves is noticed: one that closes
+ * its connection, or only its sending half, counts as gone, and its call is
+ * told so at once.
+ */
+#ifndef SERVICE_CONNECTION_H
+#define SERVICE_CONNECTION_H
+
+#include "fanout/trace.h"
+#include "service/guard.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+struct bufferevent;
+struct call;
+struct event_base;
+struct evhttp_request;
+struct timers;
+
+struct connection_settings {
+    struct guard_limits limits;
+    enum trace_level log_level; /* of the lines about calls that go well */
+    /* Handles one call: reply.h now or later, exactly once. */
+    void (*on_call)(void *arg, struct call *call);
+    /* The last call there was has ended. */
+    void (*on_quiet)(void *arg);
+    void *arg;
+};
+
+struct connection;
+
+/* All connections of one server. */
+struct connection_set {
+    struct event_base *base;
+    struct timers *timers;
+    struct connection_settings settings;
+    bool is_draining; /* every answer is its connection's last */
+    TAILQ_HEAD(call_list, call) calls;
+    struct connection **by_descriptor;
+    size_t descriptor_room;
+};
+
+/* False: out of memory. The settings are copied. */
+bool connection_set_init(struct connection_set *set, struct event_base *base,
+                         const struct connection_settings *settings);
+/* Needs every connection closed. */
+void connection_set_release(struct connection_set *set);
+
+/* A stream for a connection that evhttp is about to take; NULL: out of memory. */
+struct bufferevent *connection_open(struct connection_set *set);
+/* evhttp has read a whole request. */
+void connection_take_request(struct connection_set *set, struct evhttp_request *request);
+
+/* Whether no call is under way. */
+bool connection_set_is_quiet(const struct connection_set *set);
+/* Tells every call that is not answered yet that the service stops. */
+void connection_set_stop(struct connection_set *set);
+
+/* For reply.c: the answer of this call leaves now. True: as the connection's last, so it must say
+ * `Connection: close`. */
+bool connection_send(struct call *call);
+
+#endif
