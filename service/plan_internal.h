@@ -1,5 +1,10 @@
 /*
- * How a plan is built up, shared by the two ways to ask for one.
+ * How a plan is built up, from the top down:
+ *
+ *   plan           which way it is asked for
+ *   plan_query     the query,  plan_document  the document of a POST,
+ *   plan_request   one request of that
+ *   plan_walk      walking JSON,  plan_build  adding to a plan
  */
 #ifndef SERVICE_PLAN_INTERNAL_H
 #define SERVICE_PLAN_INTERNAL_H
