@@ -110,9 +110,10 @@ tsan: ## every test under ThreadSanitizer
 QUEUE_H = $(firstword $(wildcard /usr/include/*/sys/queue.h /usr/include/sys/queue.h))
 
 lint: lint-deps layers ## formatting, clang-tidy, cppcheck, a build with clang
-	clang-format --dry-run -Werror $(SOURCES)
-	clang-tidy --quiet $(wildcard fanout/*.c service/*.c) -- $(CPPFLAGS) -std=c11 -D_GNU_SOURCE -I.
-	cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	@echo "  clang-format, clang-tidy, cppcheck, and a build with clang"
+	$(Q)clang-format --dry-run -Werror $(SOURCES)
+	$(Q)clang-tidy --quiet $(wildcard fanout/*.c service/*.c) -- $(CPPFLAGS) -std=c11 -D_GNU_SOURCE -I. 2>/dev/null
+	$(Q)cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr --suppress=missingIncludeSystem --include=$(QUEUE_H) $(CPPFLAGS) -D_GNU_SOURCE -I. fanout service
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
 
