@@ -48,6 +48,16 @@ struct config {
     uint64_t drain_timeout_us;
     size_t max_request_bytes; /* body of a POST */
     size_t max_requests;      /* in one POST */
+    size_t max_target_bytes;  /* of a caller's request line */
+    size_t max_header_bytes;  /* of a caller's header section */
+    size_t max_header_count;
+    size_t max_pipelined;   /* requests of a connection that wait for their answers */
+    size_t max_connections; /* of callers */
+    size_t max_connections_per_client;
+    uint64_t idle_timeout_us;   /* how long a caller may take: to ask anything, */
+    uint64_t header_timeout_us; /* for a header section, */
+    uint64_t body_timeout_us;   /* for a body, */
+    uint64_t write_timeout_us;  /* to read some of an answer */
     enum trace_level log_level;
     struct resolver_settings resolver;
     struct upstream_settings *upstreams; /* in the file's order */

@@ -15,7 +15,7 @@
 #include "service/config.h"
 
 /* The most options that a section may have. */
-#define CONFIG_MAX_OPTIONS 24
+#define CONFIG_MAX_OPTIONS 40
 
 /* Stands in a text for the '$' of ${NAME}, so that a '$' that is just one is told apart. */
 #define CONFIG_VARIABLE_MARK '\001'

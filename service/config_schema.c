@@ -18,6 +18,7 @@
 #define MINUTE  (UINT64_C(60) * CONFIG_SECOND)
 #define DAY     (CONFIG_SECOND * 3600 * 24)
 #define WEEK    (DAY * 7)
+#define MIB     (UINT64_C(1) << 20)
 #define GIB     (UINT64_C(1) << 30)
 #define MILLION UINT64_C(1000000)
 
@@ -43,6 +44,26 @@ static const struct config_option top[] = {
      "largest body of a POST"},
     {"max_requests", &config_long_count, TOP(max_requests), "1000", 1, 100000, NULL,
      "most fetches in one POST"},
+    {"max_target", &config_size, TOP(max_target_bytes), "8k", 64, MIB, NULL,
+     "longest target of a caller's request"},
+    {"max_header", &config_size, TOP(max_header_bytes), "32k", 256, MIB * 16, NULL,
+     "largest header section of a caller's request"},
+    {"max_header_count", &config_long_count, TOP(max_header_count), "100", 1, 10000, NULL,
+     "most fields in it"},
+    {"max_pipelined", &config_long_count, TOP(max_pipelined), "64", 1, 100000, NULL,
+     "requests of one connection that wait for their answers"},
+    {"max_connections", &config_long_count, TOP(max_connections), "20000", 1, MILLION, NULL,
+     "callers connected at once"},
+    {"max_connections_per_client", &config_long_count, TOP(max_connections_per_client), "20000", 1,
+     MILLION, NULL, "and from one address"},
+    {"idle_timeout", &config_duration, TOP(idle_timeout_us), "1m", MS, DAY, NULL,
+     "how long a caller's connection may be idle"},
+    {"header_timeout", &config_duration, TOP(header_timeout_us), "10s", MS, DAY, NULL,
+     "how long its header section may take, from the first byte"},
+    {"body_timeout", &config_duration, TOP(body_timeout_us), "30s", MS, DAY, NULL,
+     "how long its body may take"},
+    {"write_timeout", &config_duration, TOP(write_timeout_us), "30s", MS, DAY, NULL,
+     "how long it may read nothing of an answer"},
     {"log_level", &config_choice, TOP(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {"demo_listen", &config_demo_address, TOP(demo_listen), "none", 0, 0, NULL,

@@ -1,59 +1,29 @@
 /*
  * One client connection, between the socket and evhttp.
  *
- * What arrives is read by the guard in a callback of the input buffer, before
- * evhttp sees it. What must not pass is taken out of the buffer; a request
- * that is refused stays incomplete for evhttp, and once all earlier ones are
- * answered, the refusal is written past evhttp and the connection closed.
- *
  * While a call is being worked on, evhttp stops reading and so never hears
  * that its caller went away. Reading is therefore enabled again, without
- * evhttp's read callback (which would end the process on pipelined bytes) and
- * without its timeouts; what arrives stays in the input buffer, up to the
- * read watermark, until the answer is out and evhttp reads on.
+ * evhttp's read callback (which would end the process on pipelined bytes);
+ * what arrives stays in the input buffer, up to the read watermark, until the
+ * answer is out and evhttp reads on. All time limits are ours
+ * (connection_deadline.c): evhttp's are about inactivity only.
  */
-#include "service/connection.h"
+#include "service/connection_internal.h"
 
-#include "fanout/buf.h"
+#include "fanout/address.h"
 #include "fanout/clock.h"
 #include "fanout/mem.h"
-#include "fanout/timer.h"
+#include "service/admission.h"
 #include "service/call.h"
 #include "service/log.h"
-#include "service/problem.h"
 
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
-#include <event2/event_struct.h>
 #include <event2/http.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-
-#define LINGER_US (2 * UINT64_C(1000000)) /* for a refused caller to read what is wrong */
-
-static const struct timeval inactivity = {.tv_sec = 60};
-
-enum connection_state {
-    CONNECTION_OPEN,
-    CONNECTION_REFUSED,   /* waits for the answers to earlier requests; reads on, to see it close */
-    CONNECTION_REFUSING,  /* the refusal is being written */
-    CONNECTION_LINGERING, /* waits for the caller to close; what it sends is thrown away */
-};
-
-struct connection {
-    struct connection_set *set;
-    struct bufferevent *stream;
-    struct evhttp_connection *evhttp; /* NULL until evhttp has made it */
-    enum connection_state state;
-    struct guard guard;
-    struct call *call; /* being worked on or answered; NULL: none */
-    uint64_t answered; /* calls whose answer is out */
-    bool is_editing;   /* the input buffer is being changed by us */
-    struct event step; /* something to do from the loop: attach, or write the refusal */
-    struct timer deadline;
-};
 
 /* ---- the end of calls and connections ---- */
 
@@ -86,6 +56,8 @@ static void connection_free(struct connection *connection)
     event_del(&connection->step);
     timer_stop(connection->set->timers, &connection->deadline);
     connection->set->by_descriptor[bufferevent_getfd(connection->stream)] = NULL;
+    if (connection->is_admitted)
+        admission_give(connection->set->settings.admission, &connection->caller);
     if (connection->call != NULL)
         call_lose(connection->call);
     free(connection);
@@ -98,189 +70,9 @@ static void on_closed(struct evhttp_connection *evhttp, void *arg)
     connection_free(arg);
 }
 
-/* ---- refusing ---- */
-
-static void close_now(struct connection *connection)
+void connection_close(struct connection *connection)
 {
     evhttp_connection_free(connection->evhttp); /* calls on_closed */
-}
-
-static void on_deadline(void *arg)
-{
-    close_now(arg);
-}
-
-static void on_lingering_read(struct bufferevent *stream, void *arg)
-{
-    struct evbuffer *input = bufferevent_get_input(stream);
-
-    (void)arg;
-    evbuffer_drain(input, evbuffer_get_length(input));
-}
-
-static void on_lingering_event(struct bufferevent *stream, short what, void *arg)
-{
-    (void)stream, (void)what;
-    close_now(arg);
-}
-
-/* All is written. To close at once would reset the connection under what is still being sent, and
- * the caller would never read what is wrong (RFC 9112, section 9.6). */
-static void on_refusal_written(struct bufferevent *stream, void *arg)
-{
-    struct connection *connection = arg;
-
-    if (connection->state != CONNECTION_REFUSING)
-        return;
-    connection->state = CONNECTION_LINGERING;
-    shutdown(bufferevent_getfd(stream), SHUT_WR);
-    timer_start(connection->set->timers, &connection->deadline, clock_now_us() + LINGER_US);
-    bufferevent_setwatermark(stream, EV_READ, 0, 0);
-    on_lingering_read(stream, arg);
-}
-
-static void describe_refusal(const struct connection *connection, struct problem *problem)
-{
-    const struct guard *guard = &connection->guard;
-
-    if (guard->status == 413)
-        problem_set(problem, 413, "the body is larger than %zu bytes (option max_request_body)",
-                    connection->set->settings.limits.max_body_bytes);
-    else
-        problem_set(problem, guard->status, "%s (byte %llu of the connection)", guard->reason,
-                    (unsigned long long)guard->offset);
-}
-
-static void write_refusal(const struct connection *connection, const char *id)
-{
-    struct evbuffer *output = bufferevent_get_output(connection->stream);
-    struct problem problem;
-    struct buf body;
-
-    describe_refusal(connection, &problem);
-    buf_init(&body, BUF_UNLIMITED);
-    problem_write(&problem, id, &body);
-    evbuffer_add_printf(output,
-                        "HTTP/1.1 %u %s\r\nContent-Type: application/problem+json\r\n"
-                        "Content-Length: %zu\r\nX-Request-Id: %s\r\nConnection: close\r\n\r\n",
-                        problem.status, http_phrase(problem.status), body.len, id);
-    evbuffer_add(output, body.data, body.len);
-    buf_release(&body);
-}
-
-static void refuse(struct connection *connection)
-{
-    struct bufferevent *stream = connection->stream;
-    const struct guard *guard = &connection->guard;
-    char id[REQUEST_ID_SIZE], reason[LOG_VALUE_SIZE];
-
-    request_id_take(id, NULL);
-    log_event(TRACE_WARN, id, "event=refused status=%u reason=%s", guard->status,
-              log_value(guard->reason, reason));
-    connection->state = CONNECTION_REFUSING;
-    bufferevent_set_timeouts(stream, NULL, &inactivity);
-    bufferevent_setcb(stream, on_lingering_read, on_refusal_written, on_lingering_event,
-                      connection);
-    write_refusal(connection, id);
-    bufferevent_enable(stream, EV_READ | EV_WRITE);
-}
-
-/* ---- what arrives ---- */
-
-static bool owes_answers(const struct connection *connection)
-{
-    return connection->answered < connection->guard.requests_done;
-}
-
-/* Replaces all behind the first `keep` bytes of the input by what passed of it. */
-static void replace_tail(struct connection *connection, struct evbuffer *input, size_t keep,
-                         struct evbuffer *passed)
-{
-    struct evbuffer *front = evbuffer_new();
-
-    connection->is_editing = true;
-    if (front == NULL || evbuffer_remove_buffer(input, front, keep) < 0)
-        abort();
-    evbuffer_drain(input, evbuffer_get_length(input));
-    evbuffer_add_buffer(input, front);
-    evbuffer_add_buffer(input, passed);
-    evbuffer_free(front);
-    connection->is_editing = false;
-}
-
-/* Feeds one piece; what passed goes to *passed, which is made when first something does not.
- * `*keep` counts what passed until then. False: refused. */
-static bool feed(struct connection *connection, const char *bytes, size_t length, size_t *keep,
-                 struct evbuffer **passed)
-{
-    while (length > 0) {
-        size_t taken;
-        enum guard_verdict verdict = guard_feed(&connection->guard, bytes, length, &taken);
-
-        if (verdict != GUARD_PASS && *passed == NULL && (*passed = evbuffer_new()) == NULL)
-            abort();
-        if (verdict == GUARD_REFUSE)
-            return false;
-        if (*passed == NULL)
-            *keep += taken;
-        else if (verdict == GUARD_PASS)
-            evbuffer_add(*passed, bytes, taken);
-        bytes += taken;
-        length -= taken;
-    }
-    return true;
-}
-
-static bool feed_tail(struct connection *connection, struct evbuffer *input, size_t tail)
-{
-    size_t keep = evbuffer_get_length(input) - tail;
-    struct evbuffer *passed = NULL;
-    struct evbuffer_iovec pieces[16];
-    bool ok = true;
-
-    while (ok && tail > 0) {
-        struct evbuffer_ptr at;
-        int count;
-
-        evbuffer_ptr_set(input, &at, evbuffer_get_length(input) - tail, EVBUFFER_PTR_SET);
-        count = evbuffer_peek(input, (ev_ssize_t)tail, &at, pieces, 16);
-        for (int i = 0; ok && i < count && i < 16 && tail > 0; i++) {
-            size_t length = pieces[i].iov_len < tail ? pieces[i].iov_len : tail;
-
-            ok = feed(connection, pieces[i].iov_base, length, &keep, &passed);
-            tail -= length;
-        }
-    }
-    if (passed != NULL) {
-        replace_tail(connection, input, keep, passed);
-        evbuffer_free(passed);
-    }
-    return ok;
-}
-
-static void drop_tail(struct connection *connection, struct evbuffer *input, size_t tail)
-{
-    struct evbuffer *nothing = evbuffer_new();
-
-    if (nothing == NULL)
-        abort();
-    replace_tail(connection, input, evbuffer_get_length(input) - tail, nothing);
-    evbuffer_free(nothing);
-}
-
-static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
-{
-    struct connection *connection = arg;
-
-    if (connection->is_editing || info->n_added == 0)
-        return;
-    if (connection->state == CONNECTION_REFUSED)
-        drop_tail(connection, input, info->n_added);
-    if (connection->state != CONNECTION_OPEN || feed_tail(connection, input, info->n_added))
-        return;
-    connection->state = CONNECTION_REFUSED;
-    if (!owes_answers(connection))
-        event_active(&connection->step, EV_TIMEOUT, 0);
 }
 
 /* ---- calls ---- */
@@ -293,8 +85,9 @@ static void on_sent(struct evhttp_request *request, void *arg)
     (void)request;
     connection->answered++;
     call_end(call);
-    if (connection->state == CONNECTION_REFUSED && !owes_answers(connection))
+    if (connection->state == CONNECTION_REFUSED)
         event_active(&connection->step, EV_TIMEOUT, 0);
+    connection_follow(connection);
 }
 
 bool connection_send(struct call *call)
@@ -304,7 +97,7 @@ bool connection_send(struct call *call)
 
     assert(!call->is_answered);
     call->is_answered = true;
-    evhttp_connection_set_timeout_tv(connection->evhttp, &inactivity);
+    connection_follow(connection);
     return connection->set->is_draining ||
            (guard->wants_close && connection->answered + 1 == guard->heads_done);
 }
@@ -318,7 +111,6 @@ static void watch_caller(struct connection *connection)
 
     bufferevent_getcb(stream, NULL, &on_write, &on_event, &arg);
     bufferevent_setcb(stream, NULL, on_write, on_event, arg);
-    bufferevent_set_timeouts(stream, NULL, NULL);
     bufferevent_enable(stream, EV_READ);
 }
 
@@ -336,6 +128,7 @@ void connection_take_request(struct connection_set *set, struct evhttp_request *
     TAILQ_INSERT_TAIL(&set->calls, call, link);
     evhttp_request_set_on_complete_cb(request, on_sent, call);
     watch_caller(connection);
+    connection_follow(connection);
     set->settings.on_call(set->settings.arg, call);
 }
 
@@ -357,6 +150,20 @@ static void attach(struct connection *connection)
     bufferevent_getcb(connection->stream, NULL, NULL, NULL, &evhttp);
     connection->evhttp = evhttp;
     evhttp_connection_set_closecb(evhttp, on_closed, connection);
+    bufferevent_set_timeouts(connection->stream, NULL, NULL);
+}
+
+/* One caller more, if there is room. */
+static void admit(struct connection *connection)
+{
+    struct address *caller = &connection->caller;
+    socklen_t length = sizeof *caller;
+
+    if (getpeername(bufferevent_getfd(connection->stream), &caller->any, &length) != 0)
+        caller->any.sa_family = AF_UNSPEC;
+    connection->is_admitted = admission_take(connection->set->settings.admission, caller);
+    if (!connection->is_admitted)
+        connection_refuse(connection, 503, "too many connections");
 }
 
 static void on_step(evutil_socket_t fd, short what, void *arg)
@@ -364,10 +171,12 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
     struct connection *connection = arg;
 
     (void)fd, (void)what;
-    if (connection->evhttp == NULL)
+    if (connection->evhttp == NULL) {
         attach(connection);
-    if (connection->state == CONNECTION_REFUSED && !owes_answers(connection))
-        refuse(connection);
+        admit(connection);
+        connection_follow(connection);
+    }
+    connection_refuse_now(connection);
 }
 
 struct bufferevent *connection_open(struct connection_set *set)
@@ -381,14 +190,14 @@ struct bufferevent *connection_open(struct connection_set *set)
     connection->set = set;
     connection->stream = stream;
     guard_init(&connection->guard, &set->settings.limits);
-    timer_init(&connection->deadline, on_deadline, connection);
+    timer_init(&connection->deadline, connection_on_deadline, connection);
     event_assign(&connection->step, set->base, -1, 0, on_step, connection);
     event_active(&connection->step, EV_TIMEOUT, 0);
     bufferevent_setwatermark(stream, EV_READ, 0,
                              set->settings.limits.max_target_bytes +
                                  set->settings.limits.max_header_bytes +
                                  set->settings.limits.max_body_bytes + 4096);
-    evbuffer_add_cb(bufferevent_get_input(stream), on_input, connection);
+    evbuffer_add_cb(bufferevent_get_input(stream), connection_on_input, connection);
     return stream;
 }
 

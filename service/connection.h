@@ -12,8 +12,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
+struct admission;
 struct bufferevent;
 struct call;
 struct event_base;
@@ -22,6 +24,14 @@ struct timers;
 
 struct connection_settings {
     struct guard_limits limits;
+    size_t max_pipelined; /* requests of one connection that wait for their answers */
+    /* How long a caller may take, from the first byte (or, where there is none, the moment there
+     * could be one): */
+    uint64_t idle_timeout_us;  /* to ask anything */
+    uint64_t head_timeout_us;  /* for the header section */
+    uint64_t body_timeout_us;  /* for the body */
+    uint64_t write_timeout_us; /* to read some of an answer, and again */
+    struct admission *admission;
     enum trace_level log_level; /* of the lines about calls that go well */
     /* Handles one call: reply.h now or later, exactly once. */
     void (*on_call)(void *arg, struct call *call);

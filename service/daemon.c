@@ -9,6 +9,7 @@
 #include "fanout/address.h"
 #include "fanout/fanout.h"
 #include "fanout/mem.h"
+#include "service/admission.h"
 #include "service/config.h"
 #include "service/demo.h"
 #include "service/listener.h"
@@ -25,6 +26,8 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+
+#define OTHER_DESCRIPTORS 256 /* of the workers, the log, and what is being resolved */
 
 struct daemon {
     const struct config *config;
@@ -54,14 +57,29 @@ static bool open_address(const struct address *wanted, int *sockets, size_t coun
 }
 
 /* Each connection takes a descriptor, and the usual soft limit of 1024 is soon reached. */
-static void raise_descriptor_limit(void)
+static size_t raise_descriptor_limit(void)
 {
-    struct rlimit limit;
+    struct rlimit limit = {.rlim_cur = 1024};
 
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
+    return limit.rlim_cur;
+}
+
+/* As many as are asked for, but never so many that fetches would lack descriptors. */
+static size_t max_connections(const struct config *config)
+{
+    size_t limit = raise_descriptor_limit();
+    size_t others = (size_t)config->max_in_flight * 2 + OTHER_DESCRIPTORS;
+    size_t most = limit > 2 * others ? limit - others : limit / 2;
+
+    if (config->max_connections <= most)
+        return config->max_connections;
+    log_event(TRACE_WARN, NULL, "event=connections_limited max_connections=%zu descriptors=%zu",
+              most, limit);
+    return most;
 }
 
 /* ---- workers ---- */
@@ -218,7 +236,8 @@ int daemon_run(const struct config *config)
     struct daemon daemon = {.config = config, .signal_fd = -1, .ended_fd = -1};
     int code = 1;
 
-    raise_descriptor_limit();
+    daemon.service.admission =
+        admission_new(max_connections(config), config->max_connections_per_client);
     daemon.workers = mem_array(config->workers + 1, sizeof daemon.workers[0]);
     daemon.service.config = config;
     daemon.service.fanout = fanout_new(&(struct fanout_settings){
@@ -233,6 +252,7 @@ int daemon_run(const struct config *config)
     for (size_t i = 0; i < daemon.worker_count; i++)
         worker_free(daemon.workers[i]);
     fanout_free(daemon.service.fanout);
+    admission_free(daemon.service.admission);
     free(daemon.workers);
     close(daemon.signal_fd);
     close(daemon.ended_fd);

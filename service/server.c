@@ -4,7 +4,6 @@
 #include "service/server.h"
 
 #include "fanout/mem.h"
-#include "service/connection.h"
 #include "service/log.h"
 
 #include <assert.h>
@@ -20,8 +19,6 @@
 #define FLUSH_SECONDS     1 /* for answers given at the very end of a drain */
 #define ACCEPT_PAUSE_MSEC 100
 #define REQUEST_LINE_REST 32 /* what stands around a request's target, at most */
-
-static const struct timeval inactivity = {.tv_sec = 60};
 
 struct server {
     struct event_base *base;
@@ -163,15 +160,11 @@ static void on_call(void *arg, struct call *call)
 
 static bool set_up_connections(struct server *server)
 {
-    struct connection_settings settings = {
-        .limits = guard_default_limits,
-        .log_level = server->settings.log_level,
-        .on_call = on_call,
-        .on_quiet = on_quiet,
-        .arg = server,
-    };
+    struct connection_settings settings = server->settings.connections;
 
-    settings.limits.max_body_bytes = server->settings.max_body_bytes;
+    settings.on_call = on_call;
+    settings.on_quiet = on_quiet;
+    settings.arg = server;
     return connection_set_init(&server->connections, server->base, &settings);
 }
 
@@ -196,7 +189,6 @@ static bool set_up(struct server *server, const int *sockets, size_t socket_coun
         return false;
     set_limits(server);
     evhttp_set_allowed_methods(server->http, 0xffff); /* the routes answer the 405 */
-    evhttp_set_timeout_tv(server->http, &inactivity);
     evhttp_set_bevcb(server->http, on_new_connection, server);
     evhttp_set_gencb(server->http, on_request, server);
     for (size_t i = 0; i < socket_count; i++)

@@ -4,7 +4,7 @@
 #ifndef SERVICE_SERVER_H
 #define SERVICE_SERVER_H
 
-#include "fanout/trace.h"
+#include "service/connection.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,8 +15,7 @@ struct event_base;
 struct server;
 
 struct server_settings {
-    size_t max_body_bytes;
-    enum trace_level log_level; /* of the lines about calls that go well */
+    struct connection_settings connections; /* but for its on_quiet and arg, which are ours */
     /* Handles one call: reply.h now or later, exactly once. */
     void (*on_call)(void *arg, struct call *call);
     /* server_drain is over: nothing is in flight. */

@@ -80,12 +80,32 @@ static bool make_engine(struct worker *worker)
     return false;
 }
 
+static struct connection_settings connection_settings(const struct worker_settings *settings)
+{
+    const struct config *config = settings->service->config;
+    struct connection_settings connections = {
+        .limits = guard_default_limits,
+        .max_pipelined = config->max_pipelined,
+        .idle_timeout_us = config->idle_timeout_us,
+        .head_timeout_us = config->header_timeout_us,
+        .body_timeout_us = config->body_timeout_us,
+        .write_timeout_us = config->write_timeout_us,
+        .admission = settings->service->admission,
+        .log_level = settings->is_demo ? TRACE_DEBUG : TRACE_INFO,
+    };
+
+    connections.limits.max_target_bytes = config->max_target_bytes;
+    connections.limits.max_header_bytes = config->max_header_bytes;
+    connections.limits.max_header_count = config->max_header_count;
+    connections.limits.max_body_bytes = config->max_request_bytes;
+    return connections;
+}
+
 static bool make_parts(struct worker *worker)
 {
     const struct worker_settings *settings = &worker->settings;
     struct server_settings server = {
-        .log_level = settings->is_demo ? TRACE_DEBUG : TRACE_INFO,
-        .max_body_bytes = settings->service->config->max_request_bytes,
+        .connections = connection_settings(settings),
         .on_call = on_call,
         .on_drained = on_drained,
         .arg = worker,

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct admission;
 struct call;
 struct config;
 struct event_base;
@@ -20,6 +21,7 @@ struct worker;
 struct service {
     const struct config *config;
     struct fanout *fanout;
+    struct admission *admission; /* of callers */
 };
 
 struct worker_settings {
