@@ -155,6 +155,14 @@ static void judge_answer(const struct fetch *fetch, struct exchange_response *re
     judge_body(fetch, response, result);
 }
 
+static void describe_denial(const struct address *address, char message[FETCH_MESSAGE_SIZE])
+{
+    char text[ADDRESS_TEXT_SIZE];
+
+    snprintf(message, FETCH_MESSAGE_SIZE, "the address %s is denied by deny_addresses",
+             address_print_ip(address, text));
+}
+
 static void describe_failure(const struct fetch *fetch, const struct exchange_response *response,
                              struct fetch_result *result)
 {
@@ -169,6 +177,9 @@ static void describe_failure(const struct fetch *fetch, const struct exchange_re
     case OUTCOME_CONNECT_TIMEOUT:
         snprintf(result->message, sizeof result->message, "no connection to %s within %g ms",
                  address, connect_ms);
+        break;
+    case OUTCOME_ADDRESS_DENIED:
+        describe_denial(&fetch->address, result->message);
         break;
     case OUTCOME_RESPONSE_TOO_LARGE:
         snprintf(result->message, sizeof result->message, "the body is larger than %zu bytes",
@@ -220,10 +231,40 @@ static void end_from_the_loop(struct fetch *fetch, enum outcome outcome, const c
     timer_start(fetch->worker->timers, &fetch->timer, 0);
 }
 
+/* The number-th address in this fetch's order. */
+static struct address address_at(const struct fetch *fetch, size_t number)
+{
+    const struct url *url = &settings_of(fetch)->url;
+    const struct resolver_answer *answer = fetch->answer;
+    struct address address;
+
+    if (answer != NULL)
+        address = answer->addresses[(fetch->address_first + number) % answer->count];
+    else
+        address_parse_ip(url->host, url->port, &address);
+    address_set_port(&address, url->port);
+    return address;
+}
+
+/* False: none is left that may be connected to. */
+static bool take_next_address(struct fetch *fetch)
+{
+    size_t count = fetch->answer != NULL ? fetch->answer->count : 1;
+
+    while (fetch->addresses_tried < count) {
+        struct address address = address_at(fetch, fetch->addresses_tried++);
+
+        if (upstream_settings_denies(settings_of(fetch), &address))
+            continue;
+        fetch->address = address;
+        return true;
+    }
+    return false;
+}
+
 /* False: no address is left. */
 static bool send_to_next_address(struct fetch *fetch)
 {
-    const struct url *url = &settings_of(fetch)->url;
     const struct fetch_request *request = fetch->request;
     struct exchange_request exchange = {
         .address = &fetch->address,
@@ -233,17 +274,9 @@ static bool send_to_next_address(struct fetch *fetch)
         .body = request->body,
         .body_length = request->body_length,
     };
-    size_t count = fetch->answer != NULL ? fetch->answer->count : 1;
 
-    if (fetch->addresses_tried == count)
+    if (!take_next_address(fetch))
         return false;
-    if (fetch->answer != NULL)
-        fetch->address =
-            fetch->answer->addresses[(fetch->address_first + fetch->addresses_tried) % count];
-    else
-        address_parse_ip(url->host, url->port, &fetch->address);
-    address_set_port(&fetch->address, url->port);
-    fetch->addresses_tried++;
     fetch->exchange =
         transport_send(fetch->worker->peers[request->upstream->index], &exchange, on_answer, fetch);
     if (fetch->exchange != NULL)
@@ -263,7 +296,8 @@ static void on_name(void *arg, struct resolver_answer *answer, size_t first, con
     }
     fetch->answer = answer;
     fetch->address_first = first;
-    send_to_next_address(fetch);
+    if (!send_to_next_address(fetch))
+        end_from_the_loop(fetch, OUTCOME_ADDRESS_DENIED, NULL);
 }
 
 static void look_up(struct fetch *fetch)
@@ -317,6 +351,20 @@ static void on_timeout(struct fetch *fetch)
     finish_with(fetch, connecting ? OUTCOME_CONNECT_TIMEOUT : OUTCOME_TIMEOUT, message);
 }
 
+static void report(struct fetch *fetch)
+{
+    char message[FETCH_MESSAGE_SIZE];
+    struct address address;
+
+    if (fetch->early_outcome != OUTCOME_ADDRESS_DENIED) {
+        finish_with(fetch, fetch->early_outcome, fetch->early_message);
+        return;
+    }
+    address = address_at(fetch, 0); /* all are denied */
+    describe_denial(&address, message);
+    finish_with(fetch, OUTCOME_ADDRESS_DENIED, message);
+}
+
 static void on_timer(void *arg)
 {
     struct fetch *fetch = arg;
@@ -324,7 +372,7 @@ static void on_timer(void *arg)
 
     switch (fetch->state) {
     case FETCH_AWAITS_REPORT:
-        finish_with(fetch, fetch->early_outcome, fetch->early_message);
+        report(fetch);
         break;
     case FETCH_AWAITS_SLOT:
         snprintf(message, sizeof message, "no slot was free within %g ms",

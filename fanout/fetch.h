@@ -80,7 +80,7 @@ struct fetch {
     uint64_t started_us;
     uint64_t slot_us; /* when the slot was taken; 0: not yet */
     enum outcome early_outcome;
-    const char *early_message; /* static; told in FETCH_AWAITS_REPORT */
+    const char *early_message; /* static; told in FETCH_AWAITS_REPORT; NULL: made then */
 };
 
 void fetch_init(struct fetch *fetch, struct fanout_worker *worker,

@@ -54,8 +54,7 @@ static const struct row reasons[] = {
     {266, "the upstream offers nothing newer than TLS 1.1"}, /* SSL_R_WRONG_SSL_VERSION */
     {267, "the upstream does not speak TLS on this port"},   /* SSL_R_WRONG_VERSION_NUMBER */
     {UNEXPECTED_EOF, "the connection was closed during the TLS handshake"},
-    {394, "the certificate's key is too weak"}, /* SSL_R_DH_KEY_TOO_SMALL */
-    {397, "the certificate's key is too weak"}, /* SSL_R_EE_KEY_TOO_SMALL */
+    {394, "the upstream's cipher is too weak"}, /* SSL_R_DH_KEY_TOO_SMALL */
     {ALERT(40), "the upstream refused the handshake: no cipher in common, or it wants a client "
                 "certificate"},
     {ALERT(42), "the upstream does not take the client certificate"},

@@ -1,5 +1,5 @@
 /*
- * HTTP exchanges over libcurl: what is asked of it, and what its answers mean.
+ * HTTP exchanges over libcurl: what is asked of it.
  *
  * An exchange is an easy handle that is kept and used again, last in first
  * out; it stays with one multi for life, so it finds the connection that it
@@ -9,10 +9,10 @@
 
 #include "fanout/mem.h"
 #include "fanout/transport_loop.h"
+#include "fanout/transport_outcome.h"
 #include "fanout/upstream.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -33,6 +33,7 @@ struct transport_peer {
     const struct upstream_settings *settings;
     CURLU *url;
     struct curl_slist *headers; /* for an exchange without headers of its own */
+    CURLSH *sessions;           /* TLS sessions to resume, shared by its handles; NULL: no TLS */
     LIST_HEAD(exchange_list, exchange) idle;
     size_t idle_count;
 };
@@ -48,6 +49,7 @@ struct exchange {
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
     bool is_too_large;
     bool is_ambiguous; /* its length is told in more than one way */
+    bool is_denied;    /* it was not let connect */
     unsigned lengths;  /* fields that tell it, so far */
     struct exchange_response response;
     void (*on_done)(void *arg, struct exchange_response *response);
@@ -115,6 +117,17 @@ static struct curl_slist *join_headers(const struct transport_peer *peer,
     return list;
 }
 
+/* libcurl 7.88 keeps 8 sessions in a share, so each upstream has one; one thread needs no lock. */
+static bool make_sessions(struct transport_peer *peer)
+{
+    if (!peer->settings->url.tls)
+        return true;
+    peer->sessions = curl_share_init();
+    return peer->sessions != NULL &&
+           curl_share_setopt(peer->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ==
+               CURLSHE_OK;
+}
+
 struct transport_peer *transport_peer_new(struct transport *transport,
                                           const struct upstream_settings *settings)
 {
@@ -125,8 +138,8 @@ struct transport_peer *transport_peer_new(struct transport *transport,
     peer->headers = join_headers(peer, NULL);
     LIST_INIT(&peer->idle);
     peer->url = curl_url();
-    if (curl_url_set(peer->url, CURLUPART_URL, settings->url_text, CURLU_DISALLOW_USER) !=
-        CURLUE_OK) {
+    if (!make_sessions(peer) || curl_url_set(peer->url, CURLUPART_URL, settings->url_text,
+                                             CURLU_DISALLOW_USER) != CURLUE_OK) {
         transport_peer_free(peer);
         return NULL;
     }
@@ -151,6 +164,7 @@ void transport_peer_free(struct transport_peer *peer)
         exchange_free(exchange);
     }
     curl_slist_free_all(peer->headers);
+    curl_share_cleanup(peer->sessions);
     curl_url_cleanup(peer->url);
     free(peer);
 }
@@ -193,6 +207,42 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
     return 0;
 }
 
+/* What libcurl really connects to is looked at here: it must be the address that it was told,
+ * and one that the upstream may have. */
+static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *given)
+{
+    struct exchange *exchange = arg;
+    struct address address = {.any.sa_family = AF_UNSPEC};
+
+    (void)purpose;
+    if (given->addrlen <= sizeof address)
+        memcpy(&address, &given->addr, given->addrlen);
+    exchange->is_denied = !address_equals(&address, &exchange->address) ||
+                          upstream_settings_denies(exchange->peer->settings, &address);
+    if (exchange->is_denied)
+        return CURL_SOCKET_BAD;
+    return transport_loop_open_socket(&exchange->peer->transport->loop, given);
+}
+
+static void set_up_tls(CURL *easy, const struct transport_peer *peer)
+{
+    const struct upstream_settings *settings = peer->settings;
+
+    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    curl_easy_setopt(easy, CURLOPT_SHARE, peer->sessions);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L);
+    if (settings->ca != NULL) {
+        curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* the system's */
+    }
+    if (settings->cert != NULL) {
+        curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->cert);
+        curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->key);
+        curl_easy_setopt(easy, CURLOPT_KEYPASSWD, ""); /* or OpenSSL asks the terminal */
+    }
+}
+
 /* What stays the same for all exchanges of a handle. */
 static void set_up(struct exchange *exchange)
 {
@@ -214,13 +264,16 @@ static void set_up(struct exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity"); /* decoded if it comes anyway */
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "fanoutd/" FANOUTD_VERSION);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, idle_s);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->peer->headers);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, exchange);
+    if (settings->url.tls)
+        set_up_tls(easy, exchange->peer);
     transport_loop_adopt(&exchange->peer->transport->loop, easy);
 }
 
@@ -334,6 +387,7 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
     exchange->arg = arg;
     exchange->is_too_large = false;
     exchange->is_ambiguous = false;
+    exchange->is_denied = false;
     exchange->lengths = 0;
     exchange->error[0] = '\0';
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
@@ -362,59 +416,15 @@ bool transport_is_connected(const struct exchange *exchange)
 
 /* ---- how an exchange ended ---- */
 
-static enum outcome connect_outcome(CURL *easy)
-{
-    long error = 0;
-
-    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &error);
-    if (error == ECONNREFUSED)
-        return OUTCOME_CONNECT_REFUSED;
-    return error == ETIMEDOUT ? OUTCOME_CONNECT_TIMEOUT : OUTCOME_CONNECT_FAILED;
-}
-
-/* libcurl has one code for a lost connection and for an answer that can't be parsed. */
-static bool is_malformed(const char *error)
-{
-    return strstr(error, "chunk") != NULL || strstr(error, "response headers") != NULL;
-}
-
 static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
 {
     if (exchange->is_too_large)
         return OUTCOME_RESPONSE_TOO_LARGE;
     if (exchange->is_ambiguous)
         return OUTCOME_PROTOCOL_ERROR;
-    switch (code) {
-    case CURLE_OK:
-        return OUTCOME_OK;
-    case CURLE_COULDNT_CONNECT:
-        return connect_outcome(exchange->easy);
-    case CURLE_OPERATION_TIMEDOUT: /* we set no other timeout */
-        return OUTCOME_CONNECT_TIMEOUT;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_ENGINE_NOTFOUND:
-        return OUTCOME_TLS_ERROR;
-    case CURLE_SEND_ERROR:
-    case CURLE_GOT_NOTHING:
-    case CURLE_PARTIAL_FILE:
-        return OUTCOME_RESET;
-    case CURLE_RECV_ERROR:
-        return is_malformed(exchange->error) ? OUTCOME_PROTOCOL_ERROR : OUTCOME_RESET;
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL: /* the answer's version */
-    case CURLE_BAD_CONTENT_ENCODING:
-#if LIBCURL_VERSION_NUM >= 0x080600
-    case CURLE_TOO_LARGE: /* the header section */
-#endif
-        return OUTCOME_PROTOCOL_ERROR;
-    default:
-        return OUTCOME_INTERNAL;
-    }
+    if (exchange->is_denied)
+        return OUTCOME_ADDRESS_DENIED;
+    return transport_outcome(exchange->easy, code, exchange->error);
 }
 
 static void on_transfer_end(CURL *easy, CURLcode code)
@@ -431,7 +441,7 @@ static void on_transfer_end(CURL *easy, CURLcode code)
     response->outcome = outcome_of(exchange, code);
     response->status = (unsigned)status;
     response->content_type = content_type;
-    response->detail = exchange->error[0] != '\0' ? exchange->error : curl_easy_strerror(code);
+    response->detail = transport_detail(easy, code, response->outcome, exchange->error);
     curl_multi_remove_handle(exchange->multi->handle, easy);
     exchange->on_done(exchange->arg, response);
     exchange_put_back(exchange);

@@ -128,13 +128,12 @@ static void make_room_for(struct transport_loop *loop, size_t fd)
     loop->watch_room = room;
 }
 
-static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
+                                         const struct curl_sockaddr *address)
 {
-    struct transport_loop *loop = arg;
     int type = address->socktype | SOCK_NONBLOCK | SOCK_CLOEXEC;
     int fd = socket(address->family, type, address->protocol);
 
-    (void)purpose;
     if (fd < 0)
         return CURL_SOCKET_BAD;
     make_room_for(loop, (size_t)fd);
@@ -152,8 +151,6 @@ static int on_close_socket(void *arg, curl_socket_t fd)
 
 void transport_loop_adopt(struct transport_loop *loop, CURL *easy)
 {
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, loop);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, loop);
 }

@@ -48,7 +48,10 @@ void transport_loop_release(struct transport_loop *loop);
 void transport_loop_set_max_connections(struct transport_loop *loop, long most);
 /* The multi for a new easy handle: taken in turns. */
 struct multi *transport_loop_next_multi(struct transport_loop *loop);
-/* Makes the handle's sockets ours; it must then run on a multi of this loop. */
+/* Makes the closing of the handle's sockets ours; it must then run on a multi of this loop, and
+ * its CURLOPT_OPENSOCKETFUNCTION must end in transport_loop_open_socket. */
 void transport_loop_adopt(struct transport_loop *loop, CURL *easy);
+curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
+                                         const struct curl_sockaddr *address);
 
 #endif

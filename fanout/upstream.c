@@ -1,7 +1,9 @@
 /* One upstream: questions to its settings, and what the workers share of it. */
 #include "fanout/upstream.h"
 
+#include "fanout/deny.h"
 #include "fanout/limiter.h"
+#include "fanout/trace.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -21,6 +23,9 @@ void upstream_settings_release(struct upstream_settings *settings)
     header_list_release(&settings->headers);
     free(settings->success);
     string_list_release(&settings->forward_headers);
+    free(settings->ca);
+    free(settings->cert);
+    free(settings->key);
 }
 
 bool upstream_settings_allow_method(const struct upstream_settings *settings, enum method method)
@@ -44,6 +49,13 @@ bool upstream_settings_is_success(const struct upstream_settings *settings, unsi
     return false;
 }
 
+bool upstream_settings_denies(const struct upstream_settings *settings,
+                              const struct address *address)
+{
+    return settings->denied != NULL && !settings->url.host_is_ip &&
+           deny_list_has(settings->denied, address);
+}
+
 void upstream_init(struct upstream *upstream, size_t index,
                    const struct upstream_settings *settings, struct limiter *limiter)
 {
@@ -52,6 +64,11 @@ void upstream_init(struct upstream *upstream, size_t index,
     upstream->lane = limiter_lane_new(limiter, settings->max_in_flight);
     for (size_t i = 0; i < OUTCOME_COUNT; i++)
         atomic_init(&upstream->outcomes[i], 0);
+    if (settings->url.tls && !settings->tls_verify)
+        trace(TRACE_WARN,
+              "event=tls_not_verified upstream=%s reason=\"tls_verify is false: whoever answers is "
+              "taken for the upstream, and can read and change everything\"",
+              settings->name);
 }
 
 void upstream_release(struct upstream *upstream)

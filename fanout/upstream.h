@@ -5,6 +5,7 @@
 #ifndef FANOUT_UPSTREAM_H
 #define FANOUT_UPSTREAM_H
 
+#include "fanout/address.h"
 #include "fanout/header.h"
 #include "fanout/method.h"
 #include "fanout/outcome.h"
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct deny_list;
 struct limiter;
 struct limiter_lane;
 
@@ -48,6 +50,11 @@ struct upstream_settings {
     bool allow_query;
     bool allow_body;
     struct string_list forward_headers; /* names a caller may set, and that are passed on */
+    char *ca;                           /* PEM file of trusted certificates; NULL: the system's */
+    char *cert;                         /* PEM file of the client certificate; NULL: none */
+    char *key;                          /* and of its key */
+    bool tls_verify;                    /* false: neither chain nor name is checked */
+    const struct deny_list *denied;     /* never connected to; not owned; NULL: none */
 };
 
 struct upstream {
@@ -61,8 +68,12 @@ void upstream_settings_release(struct upstream_settings *settings);
 bool upstream_settings_allow_method(const struct upstream_settings *settings, enum method method);
 bool upstream_settings_forward_header(const struct upstream_settings *settings, const char *name);
 bool upstream_settings_is_success(const struct upstream_settings *settings, unsigned status);
+/* Whether the upstream must not be connected to there. An address that is written in the URL
+ * itself was meant. */
+bool upstream_settings_denies(const struct upstream_settings *settings,
+                              const struct address *address);
 
-/* settings must outlive the upstream; the limiter too. */
+/* settings must outlive the upstream; the limiter too. Traces a warning if TLS goes unchecked. */
 void upstream_init(struct upstream *upstream, size_t index,
                    const struct upstream_settings *settings, struct limiter *limiter);
 void upstream_release(struct upstream *upstream);

@@ -58,6 +58,7 @@ struct config {
     uint64_t header_timeout_us; /* for a header section, */
     uint64_t body_timeout_us;   /* for a body, */
     uint64_t write_timeout_us;  /* to read some of an answer */
+    bool confine; /* confine.h */
     enum trace_level log_level;
     struct resolver_settings resolver;
     struct upstream_settings *upstreams; /* in the file's order */

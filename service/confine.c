@@ -36,7 +36,7 @@ struct ruleset {
 /* All rights there are, by the version of Landlock: what is not granted is refused. TCP may still
  * be connected anywhere, but not bound; signals and abstract sockets stay within the process. */
 static const struct ruleset rights[] = {
-    {0, 0, 0},       {0x1fff, 0, 0}, {0x3fff, 0, 0}, {0x7fff, 0, 0},
+    {0, 0, 0},      {0x1fff, 0, 0}, {0x3fff, 0, 0}, {0x7fff, 0, 0},
     {0x7fff, 1, 0}, {0xffff, 1, 0}, {0xffff, 1, 3},
 };
 
@@ -119,6 +119,11 @@ static void allow_all(int ruleset, const struct config *config)
         allow_file(ruleset, path);
     }
     allow_file(ruleset, config->file);
+    for (size_t i = 0; i < config->upstream_count; i++) {
+        allow_file(ruleset, config->upstreams[i].ca);
+        allow_file(ruleset, config->upstreams[i].cert);
+        allow_file(ruleset, config->upstreams[i].key);
+    }
 }
 
 static int make_ruleset(int version)
@@ -130,8 +135,8 @@ static int make_ruleset(int version)
 
 int confine_files(const struct config *config)
 {
-    int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-                               LANDLOCK_CREATE_RULESET_VERSION);
+    int version =
+        (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     int ruleset;
     bool ok;
 

@@ -11,6 +11,7 @@
 #include "fanout/mem.h"
 #include "service/admission.h"
 #include "service/config.h"
+#include "service/confine.h"
 #include "service/demo.h"
 #include "service/listener.h"
 #include "service/log.h"
@@ -216,10 +217,12 @@ static int serve(struct daemon *daemon)
 {
     const struct config *config = daemon->config;
     int *sockets = mem_array(config->listen_count * config->workers, sizeof sockets[0]);
-    bool ok = make_workers(daemon, sockets) && make_demo(daemon) && start_workers(daemon);
+    bool ok = make_workers(daemon, sockets) && make_demo(daemon);
 
     free(sockets);
-    if (!ok) {
+    if (ok)
+        confine_process(config);
+    if (!ok || !start_workers(daemon)) {
         drain_workers(daemon);
         return 1;
     }

@@ -59,14 +59,22 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     set_accepting(arg, true);
 }
 
+/* The server of this thread. evhttp keeps the argument of a listener's callbacks for itself. */
+static _Thread_local struct server *adopted;
+
+void server_adopt(struct server *server)
+{
+    adopted = server;
+}
+
 /* Out of descriptors or memory: trying again at once would only spin. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct server *server = arg;
+    struct server *server = adopted;
     struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MSEC * 1000};
     char reason[LOG_VALUE_SIZE];
 
-    (void)listener;
+    (void)listener, (void)arg;
     log_event(TRACE_ERROR, NULL, "event=accept_failed pause_ms=%d reason=%s", ACCEPT_PAUSE_MSEC,
               log_value(strerror(errno), reason));
     set_accepting(server, false);

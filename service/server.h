@@ -26,6 +26,8 @@ struct server_settings {
 /* Takes the listening sockets, which need not listen yet. NULL on failure. */
 struct server *server_new(struct event_base *base, const int *sockets, size_t socket_count,
                           const struct server_settings *settings);
+/* By the thread that will run the loop, before it does. */
+void server_adopt(struct server *server);
 /* Closes every connection. Needs every call answered. */
 void server_free(struct server *server);
 

@@ -141,6 +141,7 @@ static void *run(void *arg)
 {
     struct worker *worker = arg;
 
+    server_adopt(worker->server);
     if (worker->engine != NULL)
         fanout_worker_adopt(worker->engine);
     event_base_dispatch(worker->base);

@@ -1,0 +1,100 @@
+"""What callers may have of everything is bounded, and going over it is told politely."""
+
+import subprocess
+
+from fanoutd_process import section
+from http_wire import PeerLeft, request_bytes, wait_until
+from scripted_upstream import gated, json_body
+
+
+def test_more_connections_than_allowed_are_refused_and_room_comes_back(fanoutd, upstream):
+    server = fanoutd(section("a", upstream()), max_connections=3, workers=2)
+    kept = [server.connect() for _ in range(3)]
+    for one in kept:
+        assert one.ask("GET", "/livez").status == 200
+    refused = server.connect().read_answer()
+    assert refused.status == 503 and "connections" in refused.problem["detail"]
+    for one in kept:
+        one.close()
+
+    def there_is_room():
+        caller = server.connect()
+        try:
+            return caller.ask("GET", "/livez").status == 200
+        except (PeerLeft, OSError):
+            return False
+        finally:
+            caller.close()
+
+    wait_until(there_is_room, "there is room again")
+
+
+def test_one_address_has_a_cap_of_its_own(fanoutd, upstream):
+    server = fanoutd(
+        section("a", upstream()),
+        listen='{ "127.0.0.1:0", "[::1]:0" }',
+        max_connections_per_client=1,
+    )
+    first = server.connect(server.addresses[0])
+    assert first.ask("GET", "/livez").status == 200
+    assert server.connect(server.addresses[0]).read_answer().status == 503
+    other = server.connect(server.addresses[1])
+    assert other.ask("GET", "/livez").status == 200
+    first.close()
+    other.close()
+
+
+def test_more_pipelined_requests_than_allowed(fanoutd, upstream, gate):
+    held = gate()
+    one = upstream(gated(held, json_body("1")))
+    server = fanoutd(section("a", one, timeout="60s"), deadline="60s", max_pipelined=4)
+    caller = server.connect()
+    caller.send(request_bytes("GET", "/fetch-multiple"))
+    one.wait_for_in_flight(1)
+    caller.send(request_bytes("GET", "/fetch-multiple") * 4)
+    held.open()
+    answers = [caller.read_answer() for _ in range(6)]
+    assert [each.status for each in answers] == [200] * 5 + [400]
+    assert "wait for their answers" in answers[-1].problem["detail"]
+    assert caller.reads_end()
+
+
+def test_header_limits_are_options(fanoutd, upstream):
+    server = fanoutd(section("a", upstream()), max_target=100, max_header=500, max_header_count=5)
+    assert server.get("/" + "a" * 99).status == 404
+    assert server.get("/" + "a" * 100).status == 414
+    many = [(f"X-{n}", "1") for n in range(6)]
+    assert server.get("/livez", many[:4]).status == 200
+    assert server.get("/livez", many).status == 431
+    assert server.get("/livez", {"X": "a" * 400}).status == 200
+    assert server.get("/livez", {"X": "a" * 600}).status == 431
+
+
+def test_running_out_of_descriptors_pauses_and_goes_on(fanoutd, upstream):
+    server = fanoutd(section("a", upstream()), workers=1)
+    kept = server.connect()
+    assert kept.ask("GET", "/fetch-multiple").status == 200
+    present = server.fd_count()
+    subprocess.run(
+        ["prlimit", f"--nofile={present + 4}:"]
+        + ["--pid", str(server.process.pid)],
+        check=True,
+    )
+    crowd = [server.connect() for _ in range(8)]
+    server.wait_for_log(lambda line: line.event == "accept_failed")
+    assert kept.ask("GET", "/livez").status == 200
+    for one in crowd:
+        one.close()
+
+    def accepts_again():
+        caller = server.connect()
+        try:
+            return caller.ask("GET", "/livez").status == 200
+        except (PeerLeft, OSError):
+            return False
+        finally:
+            caller.close()
+
+    wait_until(accepts_again, "it accepts again")
+    lines = [line for line in server.log if line.event == "accept_failed"]
+    assert len(lines) < 100, "the log is flooded"
