@@ -18,11 +18,16 @@ DEPS      = gcc libc6-dev libcurl4-openssl-dev libevent-dev libc-ares-dev libcjs
 TEST_DEPS = libcmocka-dev libyajl-dev libjansson-dev python3-pytest nginx-light dnsmasq-base curl \
             python3-httpbin python3-gunicorn python3-httpx openssl procps
 LINT_DEPS = clang clang-tidy clang-format cppcheck
+# Its libFuzzer and sanitizers, of whatever version clang is once it is there.
+FUZZ_DEPS = libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
+SOAK_DEPS = python3
 
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes \
             -Wformat=2 -Wundef -Werror
-HARDENING = -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE \
-            -D_FORTIFY_SOURCE=2
+HARDENING = -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_SOURCE=2 \
+            $(BRANCHES_$(shell uname -m))
+BRANCHES_x86_64  = -fcf-protection
+BRANCHES_aarch64 = -mbranch-protection=standard
 OPTIMISE  = -O2 -g
 SANITIZE  =
 CFLAGS    = -std=c11 -D_GNU_SOURCE -pthread -I. $(WARNINGS) $(OPTIMISE) $(HARDENING) $(SANITIZE)
@@ -38,7 +43,7 @@ UNIT_TESTS   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch])
 
 .DEFAULT_GOAL = all
-.PHONY: all help run test unit unit-tests system asan tsan lint format layers size \
+.PHONY: all help run test unit unit-tests system asan tsan fuzz fuzzers soak lint format layers size \
         deps test-deps lint-deps install clean
 
 all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
@@ -103,6 +108,29 @@ tsan: ## every test under ThreadSanitizer
 	@$(MAKE) --no-print-directory BUILD=build/tsan OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
 	    HARDENING='-fPIE' SANITIZE='-fsanitize=thread' all unit-tests
 	@TSAN_OPTIONS=halt_on_error=0:suppressions=$(CURDIR)/tests/tsan.supp tests/run.sh build/tsan
+
+FUZZ_SECONDS = 30
+FUZZERS      = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+fuzz: deps ## each fuzzer for FUZZ_SECONDS (30); what breaks goes to build/fuzz/findings
+	$(call install_missing,clang)
+	$(call install_missing,$(FUZZ_DEPS))
+	@$(MAKE) --no-print-directory BUILD=build/fuzz CC=clang OPTIMISE='-O1 -g -fno-omit-frame-pointer' \
+	    HARDENING='-fPIE' \
+	    SANITIZE='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzzers
+	@tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS)
+
+fuzzers: $(FUZZERS)
+
+$(BUILD)/tests/fuzz/%: $(BUILD)/tests/fuzz/%.o $(filter-out %/main.o,$(SERVICE_OBJS)) $(BUILD)/libfanout.a
+	@echo "  LD      $@"
+	$(Q)$(CC) $(LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS)
+
+SOAK_SECONDS = 120
+
+soak: all ## everything at once for SOAK_SECONDS (120): answers, memory, descriptors
+	$(call install_missing,$(SOAK_DEPS))
+	@/usr/bin/python3 tests/soak/soak.py --seconds $(SOAK_SECONDS)
 
 # ---- checks ----
 

@@ -1,6 +1,8 @@
 /* A growing, capped run of bytes. */
 #include "fanout/buf.h"
 
+#include "fanout/budget.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,16 +15,40 @@ void buf_init(struct buf *buf, size_t max_bytes)
     *buf = (struct buf){.max_bytes = max_bytes};
 }
 
+void buf_init_budgeted(struct buf *buf, size_t max_bytes, struct budget *budget)
+{
+    *buf = (struct buf){.max_bytes = max_bytes, .budget = budget};
+}
+
 void buf_release(struct buf *buf)
 {
     free(buf->data);
-    buf_init(buf, buf->max_bytes);
+    if (buf->budget != NULL)
+        budget_give(buf->budget, buf->room);
+    buf_init_budgeted(buf, buf->max_bytes, buf->budget);
+}
+
+static bool set_room(struct buf *buf, size_t room)
+{
+    size_t more = room - buf->room;
+    char *data;
+
+    if (buf->budget != NULL && !budget_take(buf->budget, more))
+        return false;
+    data = realloc(buf->data, room);
+    if (data == NULL) {
+        if (buf->budget != NULL)
+            budget_give(buf->budget, more);
+        return false;
+    }
+    buf->data = data;
+    buf->room = room;
+    return true;
 }
 
 bool buf_reserve(struct buf *buf, size_t more)
 {
     size_t room = buf->room > 0 ? buf->room : SMALLEST_ROOM;
-    char *data;
 
     if (more > buf->max_bytes - buf->len)
         return false;
@@ -30,12 +56,7 @@ bool buf_reserve(struct buf *buf, size_t more)
         return true;
     while (room - buf->len < more)
         room = room > buf->max_bytes / 2 ? buf->len + more : room * 2;
-    data = realloc(buf->data, room);
-    if (data == NULL)
-        return false;
-    buf->data = data;
-    buf->room = room;
-    return true;
+    return set_room(buf, room);
 }
 
 bool buf_append(struct buf *buf, const void *bytes, size_t count)
@@ -83,5 +104,5 @@ bool buf_printf(struct buf *buf, const char *format, ...)
 void buf_move(struct buf *to, struct buf *from)
 {
     *to = *from;
-    buf_init(from, from->max_bytes);
+    buf_init_budgeted(from, from->max_bytes, from->budget);
 }

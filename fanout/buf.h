@@ -1,7 +1,7 @@
 /*
  * A growing run of bytes with a cap: for everything whose size an outsider
- * controls. An append that would pass the cap, or for which there is no memory,
- * fails and leaves the buffer as it was.
+ * controls. An append that would pass the cap, or for which there is no memory
+ * or no budget, fails and leaves the buffer as it was.
  */
 #ifndef FANOUT_BUF_H
 #define FANOUT_BUF_H
@@ -11,18 +11,23 @@
 
 #define BUF_UNLIMITED ((size_t)-1)
 
+struct budget;
+
 struct buf {
     char *data; /* len bytes, not ended by NUL; NULL while nothing was reserved */
     size_t len;
-    size_t room;      /* bytes allocated */
-    size_t max_bytes; /* len never passes this */
+    size_t room;           /* bytes allocated */
+    size_t max_bytes;      /* len never passes this */
+    struct budget *budget; /* that the room is taken from; NULL: none */
 };
 
 /* Work in place; init allocates nothing, release may be called at any time after it. */
 void buf_init(struct buf *buf, size_t max_bytes);
+/* Its room counts against a budget, which must outlive it, until it is released. */
+void buf_init_budgeted(struct buf *buf, size_t max_bytes, struct budget *budget);
 void buf_release(struct buf *buf);
 
-/* Makes room for `more` bytes behind len. False: over the cap or no memory. */
+/* Makes room for `more` bytes behind len. False: over the cap, no memory or no budget. */
 bool buf_reserve(struct buf *buf, size_t more);
 
 bool buf_append(struct buf *buf, const void *bytes, size_t count);

@@ -1,6 +1,7 @@
 /* The library's face: what is shared by all threads, and what each has. */
 #include "fanout/fanout.h"
 
+#include "fanout/budget.h"
 #include "fanout/engine.h"
 #include "fanout/mem.h"
 #include "fanout/resolver.h"
@@ -16,6 +17,7 @@
 struct fanout {
     const struct resolver_settings *resolver;
     struct limiter *limiter;
+    struct budget budget;
     struct upstream *upstreams;
     size_t upstream_count;
 };
@@ -42,6 +44,7 @@ struct fanout *fanout_new(const struct fanout_settings *settings)
 
     fanout->resolver = settings->resolver;
     fanout->limiter = limiter_new(settings->max_in_flight, settings->max_queue);
+    budget_init(&fanout->budget, settings->max_memory_bytes);
     fanout->upstream_count = settings->upstream_count;
     fanout->upstreams = mem_array(settings->upstream_count, sizeof fanout->upstreams[0]);
     for (size_t i = 0; i < fanout->upstream_count; i++)
@@ -72,6 +75,11 @@ struct upstream *fanout_upstream(struct fanout *fanout, size_t index)
 void fanout_counts(struct fanout *fanout, struct limiter_counts *counts)
 {
     limiter_counts(fanout->limiter, counts);
+}
+
+struct budget *fanout_budget(struct fanout *fanout)
+{
+    return &fanout->budget;
 }
 
 /* ---- workers ---- */

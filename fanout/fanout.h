@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct budget;
 struct event_base;
 struct fanout;
 struct fanout_worker;
@@ -29,8 +30,9 @@ struct resolver_settings;
 
 /* Everything pointed to must outlive the fanout. */
 struct fanout_settings {
-    unsigned max_in_flight; /* fetches, over all workers */
-    unsigned max_queue;     /* fetches that wait for a slot */
+    unsigned max_in_flight;  /* fetches, over all workers */
+    unsigned max_queue;      /* fetches that wait for a slot */
+    size_t max_memory_bytes; /* of answers held at once */
     const struct upstream_settings *upstreams;
     size_t upstream_count;
     const struct resolver_settings *resolver;
@@ -50,6 +52,9 @@ void fanout_free(struct fanout *fanout);
 size_t fanout_upstream_count(const struct fanout *fanout);
 struct upstream *fanout_upstream(struct fanout *fanout, size_t index);
 void fanout_counts(struct fanout *fanout, struct limiter_counts *counts);
+
+/* For every byte of an answer, until it is sent; any thread. */
+struct budget *fanout_budget(struct fanout *fanout);
 
 /* NULL on failure, and then *message says why. */
 struct fanout_worker *fanout_worker_new(struct fanout *fanout, struct event_base *base,

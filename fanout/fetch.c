@@ -13,6 +13,7 @@
 
 #include "fanout/clock.h"
 #include "fanout/engine.h"
+#include "fanout/fanout.h"
 #include "fanout/trace.h"
 #include "fanout/transport.h"
 #include "fanout/upstream.h"
@@ -181,6 +182,10 @@ static void describe_failure(const struct fetch *fetch, const struct exchange_re
     case OUTCOME_ADDRESS_DENIED:
         describe_denial(&fetch->address, result->message);
         break;
+    case OUTCOME_QUEUE_FULL:
+        snprintf(result->message, sizeof result->message,
+                 "too many bytes of answers are held already (option max_memory)");
+        break;
     case OUTCOME_RESPONSE_TOO_LARGE:
         snprintf(result->message, sizeof result->message, "the body is larger than %zu bytes",
                  settings_of(fetch)->max_response_bytes);
@@ -273,6 +278,7 @@ static bool send_to_next_address(struct fetch *fetch)
         .headers = request->headers,
         .body = request->body,
         .body_length = request->body_length,
+        .budget = fanout_budget(fetch->worker->fanout),
     };
 
     if (!take_next_address(fetch))

@@ -103,10 +103,15 @@ static bool is_about_the_name(const char *detail)
 const char *tls_failure_words(long verify_result, const char *detail)
 {
     const char *words = look_up(certificates, COUNT(certificates), verify_result);
+    long reason = reason_of(detail);
 
-    if (words == NULL && is_about_the_name(detail))
+    if (words != NULL)
+        return words;
+    if (is_about_the_name(detail))
         return "the certificate is for another host name";
-    return words != NULL ? words : look_up(reasons, COUNT(reasons), reason_of(detail));
+    if (reason == 0 && strstr(detail, "SSL_connect:") != NULL) /* the system's error, or none */
+        reason = UNEXPECTED_EOF;
+    return look_up(reasons, COUNT(reasons), reason);
 }
 
 bool tls_failure_is_told_by(const char *detail)

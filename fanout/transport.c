@@ -48,6 +48,7 @@ struct exchange {
     struct curl_slist *headers; /* NULL: the peer's */
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
     bool is_too_large;
+    bool is_out_of_memory; /* for the body, or out of the budget for all bodies */
     bool is_ambiguous; /* its length is told in more than one way */
     bool is_denied;    /* it was not let connect */
     unsigned lengths;  /* fields that tell it, so far */
@@ -123,9 +124,8 @@ static bool make_sessions(struct transport_peer *peer)
     if (!peer->settings->url.tls)
         return true;
     peer->sessions = curl_share_init();
-    return peer->sessions != NULL &&
-           curl_share_setopt(peer->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) ==
-               CURLSHE_OK;
+    return peer->sessions != NULL && curl_share_setopt(peer->sessions, CURLSHOPT_SHARE,
+                                                       CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
 }
 
 struct transport_peer *transport_peer_new(struct transport *transport,
@@ -174,11 +174,13 @@ void transport_peer_free(struct transport_peer *peer)
 static size_t on_body(char *data, size_t one, size_t count, void *arg)
 {
     struct exchange *exchange = arg;
+    const struct buf *body = &exchange->response.body;
 
     (void)one;
     if (buf_append(&exchange->response.body, data, count))
         return count;
-    exchange->is_too_large = true;
+    exchange->is_too_large = count > body->max_bytes - body->len;
+    exchange->is_out_of_memory = !exchange->is_too_large;
     return count + 1; /* anything but count stops the transfer */
 }
 
@@ -386,12 +388,14 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
     exchange->on_done = on_done;
     exchange->arg = arg;
     exchange->is_too_large = false;
+    exchange->is_out_of_memory = false;
     exchange->is_ambiguous = false;
     exchange->is_denied = false;
     exchange->lengths = 0;
     exchange->error[0] = '\0';
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
-    buf_init(&exchange->response.body, peer->settings->max_response_bytes);
+    buf_init_budgeted(&exchange->response.body, peer->settings->max_response_bytes,
+                      request->budget);
     set_request(exchange, request);
     if (curl_multi_add_handle(exchange->multi->handle, exchange->easy) != CURLM_OK) {
         exchange_put_back(exchange);
@@ -420,6 +424,8 @@ static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
 {
     if (exchange->is_too_large)
         return OUTCOME_RESPONSE_TOO_LARGE;
+    if (exchange->is_out_of_memory)
+        return OUTCOME_QUEUE_FULL;
     if (exchange->is_ambiguous)
         return OUTCOME_PROTOCOL_ERROR;
     if (exchange->is_denied)

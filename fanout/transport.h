@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct budget;
 struct event_base;
 struct timers;
 struct transport;
@@ -35,6 +36,7 @@ struct exchange_request {
     const struct header_list *headers; /* besides the upstream's own; NULL: none */
     const char *body;                  /* NULL: none */
     size_t body_length;
+    struct budget *budget; /* that the answer's bytes are taken from */
 };
 
 /* What it points to is there until on_done returns. */

@@ -1,7 +1,9 @@
 /* One call to an endpoint, from the plan to the answer. */
 #include "service/aggregate.h"
 
+#include "fanout/budget.h"
 #include "fanout/clock.h"
+#include "fanout/fanout.h"
 #include "fanout/gather.h"
 #include "fanout/mem.h"
 #include "service/document.h"
@@ -18,6 +20,7 @@ struct aggregate {
     struct plan plan;
     struct document *document;
     struct gather *gather;
+    struct budget *budget; /* of bytes of answers */
 };
 
 static void aggregate_free(struct aggregate *aggregate)
@@ -28,19 +31,26 @@ static void aggregate_free(struct aggregate *aggregate)
     free(aggregate);
 }
 
+static void refuse_for_memory(struct call *call)
+{
+    struct problem problem;
+
+    problem_set(&problem, 503, "too many bytes of answers are held already (option max_memory)");
+    reply_header(call, "Retry-After", RETRY_AFTER_SECONDS);
+    reply_problem(call, &problem);
+}
+
 static void answer(struct aggregate *aggregate)
 {
     const struct document *document = aggregate->document;
     struct call *call = aggregate->call;
     unsigned status = document_http_status(document);
-    struct problem problem;
     struct buf body;
 
-    buf_init(&body, BUF_UNLIMITED);
+    buf_init_budgeted(&body, BUF_UNLIMITED, aggregate->budget);
     if (!document_write(document, clock_now_us() - call->started_us, &body)) {
         buf_release(&body);
-        problem_set(&problem, 503, "no memory for an answer of this size");
-        reply_problem(call, &problem);
+        refuse_for_memory(call);
         return;
     }
     reply_header(call, "X-Fanout-Complete", document_is_complete(document) ? "true" : "false");
@@ -87,6 +97,12 @@ void aggregate_start(struct worker *worker, struct call *call,
     struct problem problem;
 
     aggregate->call = call;
+    aggregate->budget = fanout_budget(service->fanout);
+    if (budget_used(aggregate->budget) >= aggregate->budget->max_bytes) {
+        refuse_for_memory(call);
+        aggregate_free(aggregate);
+        return;
+    }
     if (!plan_make(plan, call, service->config, service->fanout, endpoint, &problem)) {
         reply_problem(call, &problem);
         aggregate_free(aggregate);

@@ -102,10 +102,10 @@ const struct config_frame *config_frame_begin(struct config_loader *loader,
     return frame;
 }
 
-static void take_default(struct config_loader *loader, const struct config_frame *frame,
-                         const struct config_option *option)
+static void take_default_item(struct config_loader *loader, const struct config_frame *frame,
+                              const struct config_option *option, const char *text)
 {
-    struct config_value value = {.loader = loader, .option = option, .text = option->fallback};
+    struct config_value value = {.loader = loader, .option = option, .text = text};
     bool ok;
 
     value.object = config_object(loader->config, frame->kind, frame->index);
@@ -114,6 +114,20 @@ static void take_default(struct config_loader *loader, const struct config_frame
     assert(ok); /* the tables hold good defaults */
     (void)ok;
     buf_release(&value.why);
+}
+
+static void take_default(struct config_loader *loader, const struct config_frame *frame,
+                         const struct config_option *option)
+{
+    char *text = mem_strdup(option->fallback);
+    char *rest = text, *item;
+
+    while ((item = option->type->is_list ? strsep(&rest, " ") : text) != NULL) {
+        take_default_item(loader, frame, option, item);
+        if (!option->type->is_list)
+            break;
+    }
+    free(text);
 }
 
 void config_frame_end(struct config_loader *loader, const struct config_frame *frame)
@@ -239,6 +253,34 @@ static void check_resolver(struct config_loader *loader, const struct config_fra
                       "min_ttl must not be longer than max_ttl");
 }
 
+static void check_tls_option(struct config_loader *loader, const struct config_frame *frame,
+                             const char *name, bool is_set)
+{
+    if (is_set)
+        config_report(loader, spot_of(frame, name), frame,
+                      "%s is for https:// upstreams, and the url is http://", name);
+}
+
+static void check_upstream(struct config_loader *loader, const struct config_frame *frame)
+{
+    struct upstream_settings *upstream = &loader->config->upstreams[frame->index];
+
+    upstream->denied = &loader->config->denied;
+    if (!upstream->url.tls) {
+        check_tls_option(loader, frame, "ca", upstream->ca != NULL);
+        check_tls_option(loader, frame, "cert", upstream->cert != NULL);
+        check_tls_option(loader, frame, "key", upstream->key != NULL);
+        check_tls_option(loader, frame, "tls_verify", !upstream->tls_verify);
+        return;
+    }
+    if (upstream->cert != NULL && upstream->key == NULL)
+        config_report(loader, spot_of(frame, "cert"), frame,
+                      "cert needs key as well (it may be the same file)");
+    if (upstream->key != NULL && upstream->cert == NULL)
+        config_report(loader, spot_of(frame, "key"), frame,
+                      "key needs cert as well (it may be the same file)");
+}
+
 /* What one option says against another; only good values are compared. */
 static void check_frame(struct config_loader *loader, const struct config_frame *frame)
 {
@@ -248,6 +290,9 @@ static void check_frame(struct config_loader *loader, const struct config_frame 
         break;
     case SECTION_RESOLVER:
         check_resolver(loader, frame);
+        break;
+    case SECTION_UPSTREAM:
+        check_upstream(loader, frame);
         break;
     case SECTION_ENDPOINT:
         check_endpoint(loader, frame);
@@ -337,6 +382,7 @@ void config_free(struct config *config)
     free(config->endpoints);
     free(config->written);
     free((char *)config->resolver.servers);
+    deny_list_release(&config->denied);
     free(config->listen);
     free(config->file);
     free(config);

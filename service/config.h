@@ -6,6 +6,7 @@
 #define SERVICE_CONFIG_H
 
 #include "fanout/address.h"
+#include "fanout/deny.h"
 #include "fanout/resolver.h"
 #include "fanout/trace.h"
 #include "fanout/upstream.h"
@@ -48,6 +49,7 @@ struct config {
     uint64_t drain_timeout_us;
     size_t max_request_bytes; /* body of a POST */
     size_t max_requests;      /* in one POST */
+    size_t max_memory_bytes;  /* of answers held at once */
     size_t max_target_bytes;  /* of a caller's request line */
     size_t max_header_bytes;  /* of a caller's header section */
     size_t max_header_count;
@@ -58,8 +60,9 @@ struct config {
     uint64_t header_timeout_us; /* for a header section, */
     uint64_t body_timeout_us;   /* for a body, */
     uint64_t write_timeout_us;  /* to read some of an answer */
-    bool confine; /* confine.h */
+    bool confine;               /* confine.h */
     enum trace_level log_level;
+    struct deny_list denied; /* every upstream's settings point here */
     struct resolver_settings resolver;
     struct upstream_settings *upstreams; /* in the file's order */
     size_t upstream_count;

@@ -4,7 +4,8 @@
  *   config_text     the file as text, made safe and exact for libConfuse
  *   config_parse    libConfuse's events: sections and options, with their places
  *   config_schema   the tables: every option is one row
- *   config_values   the types of single values,  config_lists  those of lists
+ *   config_values   the types of single values,  config_lists  those of lists,
+ *   config_pem      that of certificates and keys
  *   config          puts it together, and checks what needs the whole file
  *   config_print    writes it out again
  */
@@ -69,10 +70,11 @@ struct config_option {
     const char *name;
     const struct config_type *type;
     size_t offset;        /* of the member in the section's object */
-    const char *fallback; /* as in a file; NULL: the option is required; "": left zero */
+    const char *fallback; /* as in a file; NULL: the option is required; "": left zero; the items
+                             of a list have spaces between them */
     uint64_t least;
     uint64_t most;
-    const char *const *choices; /* ended by NULL, in the order of the enum */
+    const char *const *choices; /* ended by NULL, in the order of the enum; labels in PEM files */
     const char *help;
 };
 
@@ -100,9 +102,11 @@ extern const struct config_type config_workers;
 extern const struct config_type config_demo_address;
 extern const struct config_type config_url;
 extern const struct config_type config_require;
+extern const struct config_type config_pem; /* char *, a path; NULL for the fallback's word */
 
 extern const struct config_type config_addresses;
 extern const struct config_type config_servers;
+extern const struct config_type config_denied;
 extern const struct config_type config_headers;
 extern const struct config_type config_statuses;
 extern const struct config_type config_methods;

@@ -84,6 +84,33 @@ static void print_servers(const struct config_option *option, const void *object
     fputs(" }", out);
 }
 
+static bool read_denied(struct config_value *value)
+{
+    struct config *config = value->object;
+    struct address_range range;
+    const char *wrong = deny_parse(value->text, &range);
+
+    if (wrong != NULL)
+        return config_refuse(value, "%s", wrong);
+    deny_list_add(&config->denied, &range);
+    return true;
+}
+
+static void print_denied(const struct config_option *option, const void *object,
+                         const struct config *config, FILE *out)
+{
+    char text[DENY_TEXT_SIZE];
+
+    (void)option;
+    (void)object;
+    fputc('{', out);
+    for (size_t i = 0; i < config->denied.count; i++) {
+        print_comma(i, out);
+        fprintf(out, "\"%s\"", deny_print(&config->denied.ranges[i], text));
+    }
+    fputs(" }", out);
+}
+
 /* For what may stand to the left of a ':' or alone. */
 static bool check_header_name(struct config_value *value, const char *name)
 {
@@ -305,6 +332,7 @@ static void print_upstream_names(const struct config_option *option, const void 
 
 const struct config_type config_addresses = {true, read_address, print_addresses};
 const struct config_type config_servers = {true, read_server, print_servers};
+const struct config_type config_denied = {true, read_denied, print_denied};
 const struct config_type config_headers = {true, read_header, print_headers};
 const struct config_type config_statuses = {true, read_status, print_statuses};
 const struct config_type config_methods = {true, read_method, print_methods};

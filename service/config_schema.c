@@ -23,6 +23,10 @@
 #define MILLION UINT64_C(1000000)
 
 static const char *const log_levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const certificate_labels[] = {"CERTIFICATE", "X509 CERTIFICATE",
+                                                 "TRUSTED CERTIFICATE", NULL};
+static const char *const key_labels[] = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY",
+                                         "ENCRYPTED PRIVATE KEY", NULL};
 static const char *const shapes[] = {"list", "map", NULL};
 
 /* For lists, `least` is the least number of items. */
@@ -38,12 +42,14 @@ static const struct config_option top[] = {
      "fetches that may wait for a slot; more are refused at once"},
     {"deadline", &config_duration, TOP(deadline_us), "2s", 1, DAY, NULL,
      "an answer is sent by then, whatever is missing"},
-    {"drain_timeout", &config_duration, TOP(drain_timeout_us), "10s", 0, DAY, NULL,
+    {"drain_timeout", &config_duration, TOP(drain_timeout_us), "8s", 0, DAY, NULL,
      "how long a stop waits for answers that are under way"},
     {"max_request_body", &config_size, TOP(max_request_bytes), "1m", 1, GIB, NULL,
      "largest body of a POST"},
     {"max_requests", &config_long_count, TOP(max_requests), "1000", 1, 100000, NULL,
      "most fetches in one POST"},
+    {"max_memory", &config_size, TOP(max_memory_bytes), "512m", MIB, GIB * 1024, NULL,
+     "bytes of answers held at once; what would be more is refused with 503"},
     {"max_target", &config_size, TOP(max_target_bytes), "8k", 64, MIB, NULL,
      "longest target of a caller's request"},
     {"max_header", &config_size, TOP(max_header_bytes), "32k", 256, MIB * 16, NULL,
@@ -68,6 +74,8 @@ static const struct config_option top[] = {
      "error, warn, info or debug"},
     {"confine", &config_flag, TOP(confine), "true", 0, 0, NULL,
      "while serving: start no program, write no file, read few"},
+    {"deny_addresses", &config_denied, TOP(denied), "169.254.0.0/16 fe80::/10 fd00:ec2::254", 0,
+     0, NULL, "never connected to, but if a url has that very address"},
     {"demo_listen", &config_demo_address, TOP(demo_listen), "none", 0, 0, NULL,
      "serves made-up upstreams to try out; loopback only"},
 };
@@ -120,6 +128,14 @@ static const struct config_option upstream[] = {
      "a caller may send a body"},
     {"forward_headers", &config_header_names, UPSTREAM(forward_headers), "", 0, 0, NULL,
      "names of header fields that a caller may set"},
+    {"ca", &config_pem, UPSTREAM(ca), "system", 0, 0, certificate_labels,
+     "PEM file of trusted certificates, instead of the system's"},
+    {"cert", &config_pem, UPSTREAM(cert), "none", 0, 0, certificate_labels,
+     "PEM file of our own certificate, with its chain"},
+    {"key", &config_pem, UPSTREAM(key), "none", 0, 0, key_labels,
+     "PEM file of its key"},
+    {"tls_verify", &config_flag, UPSTREAM(tls_verify), "true", 0, 0, NULL,
+     "false: whoever answers is taken for the upstream"},
 };
 
 static const struct config_option endpoint[] = {

@@ -2,15 +2,14 @@
 #include "fanout/clock.h"
 #include "fanout/mem.h"
 #include "service/config_internal.h"
+#include "service/cores.h"
 #include "service/nearest.h"
 #include "service/units.h"
 
 #include <inttypes.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -224,24 +223,14 @@ static void print_choice(const struct config_option *option, const void *object,
     fputs(option->choices[*CONST_MEMBER(unsigned, object, option)], out);
 }
 
-/* The cores that this process may run on, not all that there are. */
-static unsigned usable_cores(uint64_t most)
-{
-    cpu_set_t set;
-    long count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set)
-                                                             : sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (count < 1)
-        return 1;
-    return (uint64_t)count < most ? (unsigned)count : (unsigned)most;
-}
-
 static bool read_workers(struct config_value *value)
 {
     const struct config_option *option = value->option;
 
     if (strcmp(value->text, "auto") == 0) {
-        *MEMBER(unsigned, value) = usable_cores(option->most);
+        unsigned cores = cores_usable();
+
+        *MEMBER(unsigned, value) = cores < option->most ? cores : (unsigned)option->most;
         return true;
     }
     if (read_count(value))

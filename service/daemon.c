@@ -150,16 +150,29 @@ static bool start_workers(struct daemon *daemon)
 
 /* ---- signals and the end ---- */
 
-static bool take_signals(struct daemon *daemon)
+static sigset_t our_signals(void)
 {
     sigset_t signals;
 
-    signal(SIGPIPE, SIG_IGN); /* a caller that left must not end us */
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* the workers inherit it */
+    return signals;
+}
+
+void daemon_hold_signals(void)
+{
+    sigset_t signals = our_signals();
+
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+static bool take_signals(struct daemon *daemon)
+{
+    sigset_t signals = our_signals();
+
+    signal(SIGPIPE, SIG_IGN); /* a caller that left must not end us */
     daemon->signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     daemon->ended_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     return daemon->signal_fd >= 0 && daemon->ended_fd >= 0;
@@ -246,6 +259,7 @@ int daemon_run(const struct config *config)
     daemon.service.fanout = fanout_new(&(struct fanout_settings){
         .max_in_flight = config->max_in_flight,
         .max_queue = config->max_queue,
+        .max_memory_bytes = config->max_memory_bytes,
         .upstreams = config->upstreams,
         .upstream_count = config->upstream_count,
         .resolver = &config->resolver,

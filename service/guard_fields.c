@@ -93,8 +93,7 @@ size_t guard_read_field(struct guard *guard, const uint8_t *bytes, size_t length
 static const struct guard_field *find_field(const struct guard *guard)
 {
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
-        if (strlen(fields[i].name) == guard->text_length &&
-            memcmp(fields[i].name, guard->text, guard->text_length) == 0)
+        if (guard_text_is(guard, fields[i].name))
             return &fields[i];
     return NULL;
 }

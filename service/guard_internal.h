@@ -8,6 +8,8 @@
 
 #include "service/guard.h"
 
+#include <string.h>
+
 /* What is awaited. */
 enum guard_state {
     GUARD_START,     /* the first byte of a request, or an empty line before it */
@@ -74,6 +76,14 @@ bool guard_take_length(struct guard *guard, const char *value, size_t length);
 bool guard_take_coding(struct guard *guard, const char *value, size_t length);
 bool guard_take_connection(struct guard *guard, const char *value, size_t length);
 bool guard_take_expect(struct guard *guard, const char *value, size_t length);
+
+/* Whether the text that was kept, which is not empty, is this one. Most differ in the first byte.
+ */
+static inline bool guard_text_is(const struct guard *guard, const char *text)
+{
+    return text[0] == guard->text[0] && strncmp(text, guard->text, guard->text_length) == 0 &&
+           text[guard->text_length] == '\0';
+}
 
 static inline bool guard_is_digit(uint8_t byte)
 {

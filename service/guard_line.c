@@ -37,8 +37,7 @@ static bool end_method(struct guard *guard)
     for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
         const struct method *method = &methods[i];
 
-        if (guard->text_length != strlen(method->name) ||
-            memcmp(guard->text, method->name, guard->text_length) != 0)
+        if (!guard_text_is(guard, method->name))
             continue;
         if (method->status != 0)
             return guard_refuse(guard, method->status, method->reason);

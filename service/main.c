@@ -40,9 +40,12 @@ static int run(const struct config *config)
 
 static int with_config(const struct options *options)
 {
-    struct config *config = config_load(options->file, stderr);
+    struct config *config;
     int code = 0;
 
+    if (options->action == OPTIONS_RUN)
+        daemon_hold_signals();
+    config = config_load(options->file, stderr);
     if (config == NULL)
         return 1;
     if (options->action == OPTIONS_TEST)

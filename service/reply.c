@@ -2,6 +2,7 @@
 #include "service/reply.h"
 
 #include "fanout/clock.h"
+#include "fanout/mem.h"
 #include "service/connection.h"
 #include "service/log.h"
 
@@ -32,21 +33,23 @@ static void log_reply(const struct call *call, unsigned status, size_t bytes)
               (double)(clock_now_us() - call->started_us) / 1000, call->note);
 }
 
-static void free_body(const void *data, size_t length, void *arg)
+static void on_body_sent(const void *data, size_t length, void *arg)
 {
     (void)data, (void)length;
+    buf_release(arg);
     free(arg);
 }
 
-/* Hands the bytes over without a copy. */
+/* Hands the bytes over without a copy; they count against their budget until they are sent. */
 static struct evbuffer *to_evbuffer(struct buf *body)
 {
     struct evbuffer *out = evbuffer_new();
+    struct buf *kept = mem_alloc(sizeof *kept);
 
-    if (out != NULL && body->len > 0 &&
-        evbuffer_add_reference(out, body->data, body->len, free_body, body->data) == 0)
-        buf_init(body, body->max_bytes); /* the bytes are no longer ours */
-    buf_release(body);
+    buf_move(kept, body);
+    if (out == NULL || kept->len == 0 ||
+        evbuffer_add_reference(out, kept->data, kept->len, on_body_sent, kept) != 0)
+        on_body_sent(NULL, 0, kept);
     return out;
 }
 

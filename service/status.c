@@ -1,6 +1,7 @@
 /* The service's own state. */
 #include "service/status.h"
 
+#include "fanout/budget.h"
 #include "fanout/fanout.h"
 #include "service/reply.h"
 #include "service/worker.h"
@@ -35,6 +36,7 @@ static void reply_state(struct call *call, unsigned status, const char *state)
     cJSON *document = cJSON_CreateObject();
 
     cJSON_AddStringToObject(document, "status", state);
+    call->log_level = TRACE_DEBUG; /* asked every few seconds, for ever */
     reply_document(call, status, document);
 }
 
@@ -97,6 +99,7 @@ void status_upstreams(struct worker *worker, struct call *call)
     cJSON_AddNumberToObject(document, "max_in_flight", counts.max_in_flight);
     cJSON_AddNumberToObject(document, "queued", counts.queued);
     cJSON_AddNumberToObject(document, "max_queue", counts.max_queue);
+    cJSON_AddNumberToObject(document, "memory_bytes", (double)budget_used(fanout_budget(fanout)));
     for (size_t i = 0; i < fanout_upstream_count(fanout); i++)
         cJSON_AddItemToArray(list, describe_upstream(fanout_upstream(fanout, i)));
     cJSON_AddItemToObject(document, "upstreams", list);

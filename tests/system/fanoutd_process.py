@@ -275,7 +275,7 @@ class Fanoutd:
             assert self.is_running(), f"it ended by itself, exit code {self.process.returncode}"
             for connection in self.connections:
                 connection.close()
-            self.wait_for_state(in_flight=0, queued=0)
+            self.wait_for_state(in_flight=0, queued=0, memory_bytes=0)
             for one in upstreams:
                 one.wait_for_in_flight(0)
             self._check_descriptors()

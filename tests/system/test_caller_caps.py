@@ -3,7 +3,7 @@
 import subprocess
 
 from fanoutd_process import section
-from http_wire import PeerLeft, request_bytes, wait_until
+from http_wire import PeerLeft, post_bytes, request_bytes, wait_until
 from scripted_upstream import gated, json_body
 
 
@@ -98,3 +98,30 @@ def test_running_out_of_descriptors_pauses_and_goes_on(fanoutd, upstream):
     wait_until(accepts_again, "it accepts again")
     lines = [line for line in server.log if line.event == "accept_failed"]
     assert len(lines) < 100, "the log is flooded"
+
+
+def test_answers_held_in_memory_are_bounded_in_all(fanoutd, upstream, gate):
+    """Upstreams send 600 KB each and then hold back the end: three do not fit into 1 MiB."""
+    held = gate()
+    piece = b'"' + b"x" * 600_000
+
+    def behaviour(exchange):
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        exchange.send(b"Content-Length: %d\r\n\r\n" % (len(piece) + 1) + piece)
+        exchange.wait(held)
+        exchange.finish(b'"')
+
+    one = upstream(behaviour)
+    server = fanoutd(section("a", one, timeout="60s"), deadline="60s", max_memory="1m")
+    document = {"requests": [{"id": f"r{n}", "upstream": "a"} for n in range(3)]}
+    caller = server.connect()
+    caller.send(post_bytes(document))
+    wait_until(
+        lambda: server.upstream("a")["outcomes"].get("queue_full", 0) >= 1, "one is refused"
+    )
+    held.open()
+    answer = caller.read_answer()
+    assert answer.status == 503 and answer.headers["Retry-After"] == "1"
+    assert "max_memory" in answer.problem["detail"]
+    server.wait_for_state(memory_bytes=0)
+    assert server.get("/livez").status == 200

@@ -1,8 +1,10 @@
 /* The small modules: buffers, header fields, methods, outcomes, units, log values, request ids. */
+#include "fanout/budget.h"
 #include "fanout/buf.h"
 #include "fanout/header.h"
 #include "fanout/method.h"
 #include "fanout/outcome.h"
+#include "service/cores.h"
 #include "service/log.h"
 #include "service/request_id.h"
 #include "service/units.h"
@@ -59,6 +61,29 @@ static void moving_a_buffer_leaves_an_empty_one(void **state)
     assert_null(from.data);
     buf_release(&from);
     buf_release(&to);
+}
+
+static void a_budget_bounds_what_buffers_hold_together(void **state)
+{
+    struct budget budget;
+    struct buf one, two, moved;
+
+    (void)state;
+    budget_init(&budget, 1024);
+    buf_init_budgeted(&one, BUF_UNLIMITED, &budget);
+    buf_init_budgeted(&two, BUF_UNLIMITED, &budget);
+    assert_true(buf_reserve(&one, 512));
+    assert_true(buf_reserve(&two, 512));
+    assert_int_equal(budget_used(&budget), 1024);
+    assert_false(buf_reserve(&two, 513));
+    assert_int_equal(budget_used(&budget), 1024);
+    buf_move(&moved, &one);
+    buf_release(&one);
+    assert_int_equal(budget_used(&budget), 1024);
+    buf_release(&moved);
+    assert_true(buf_reserve(&two, 1024));
+    buf_release(&two);
+    assert_int_equal(budget_used(&budget), 0);
 }
 
 static void header_names_are_tokens(void **state)
@@ -184,6 +209,18 @@ static void numbers_are_written_in_the_largest_unit_that_divides_them(void **sta
     assert_string_equal(units_print(&units_of_bytes, 1 << 20, text), "1m");
 }
 
+static void a_quota_is_rounded_up_to_whole_cores(void **state)
+{
+    (void)state;
+    assert_int_equal(cores_of_quota("200000 100000\n"), 2);
+    assert_int_equal(cores_of_quota("50000 100000\n"), 1);
+    assert_int_equal(cores_of_quota("150000 100000\n"), 2);
+    assert_int_equal(cores_of_quota("max 100000\n"), 0);
+    assert_int_equal(cores_of_quota(""), 0);
+    assert_int_equal(cores_of_quota("5 0"), 0);
+    assert_true(cores_usable() >= 1);
+}
+
 static void log_values_are_quoted_where_they_must_be(void **state)
 {
     char out[LOG_VALUE_SIZE], longest[1000];
@@ -226,6 +263,7 @@ int main(void)
         cmocka_unit_test(a_buffer_takes_exactly_its_cap),
         cmocka_unit_test(a_failed_append_leaves_the_buffer_as_it_was),
         cmocka_unit_test(moving_a_buffer_leaves_an_empty_one),
+        cmocka_unit_test(a_budget_bounds_what_buffers_hold_together),
         cmocka_unit_test(header_names_are_tokens),
         cmocka_unit_test(header_values_hold_no_control_bytes),
         cmocka_unit_test(framing_fields_are_reserved_in_any_case),
@@ -235,6 +273,7 @@ int main(void)
         cmocka_unit_test(durations_have_units),
         cmocka_unit_test(sizes_may_have_units),
         cmocka_unit_test(numbers_are_written_in_the_largest_unit_that_divides_them),
+        cmocka_unit_test(a_quota_is_rounded_up_to_whole_cores),
         cmocka_unit_test(log_values_are_quoted_where_they_must_be),
         cmocka_unit_test(a_fit_request_id_is_kept_and_any_other_replaced),
     };

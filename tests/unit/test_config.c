@@ -52,10 +52,11 @@ static void the_smallest_file_has_all_defaults_at_the_top(void **state)
     assert_int_equal(config->max_in_flight, 256);
     assert_int_equal(config->max_queue, 4096);
     assert_int_equal(config->deadline_us, 2 * SECOND);
-    assert_int_equal(config->drain_timeout_us, 10 * SECOND);
+    assert_int_equal(config->drain_timeout_us, 8 * SECOND);
     assert_int_equal(config->max_request_bytes, 1024 * 1024);
     assert_int_equal(config->max_requests, 1000);
     assert_int_equal(config->log_level, TRACE_INFO);
+    assert_int_equal(config->denied.count, 3);
     assert_null(config->resolver.servers);
     assert_int_equal(config->resolver.timeout_us, SECOND);
     assert_int_equal(config->resolver.tries, 2);
@@ -91,6 +92,9 @@ static void the_smallest_upstream_has_all_defaults(void **state)
     assert_false(upstream->allow_path || upstream->allow_query || upstream->allow_body);
     assert_int_equal(upstream->allow_methods, 1u << METHOD_GET);
     assert_int_equal(upstream->forward_headers.count, 0);
+    assert_true(upstream->ca == NULL && upstream->cert == NULL && upstream->key == NULL);
+    assert_true(upstream->tls_verify);
+    assert_ptr_equal(upstream->denied, &config->denied);
     config_free(config);
 }
 
@@ -309,6 +313,10 @@ static void every_option_is_printed_on_a_line_of_its_own(void **state)
                                    "  allow_methods   = { GET, PUT }\n"
                                    "  allow_body      = false\n"
                                    "  forward_headers = { \"X-C\" }\n"
+                                   "  ca              = system\n"
+                                   "  cert            = none\n"
+                                   "  key             = none\n"
+                                   "  tls_verify      = true\n"
                                    "}\n";
     char *text =
         round_trip(SMALLEST "upstream b { url = http://h/b allow_methods = { PUT, GET }\n"
