@@ -17,6 +17,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #define MOST_IDLE_HANDLES 256 /* for each peer */
 #define CONNECT_TO_SIZE   (ADDRESS_TEXT_SIZE + 2)
@@ -47,11 +48,12 @@ struct exchange {
     struct curl_slist *connect_to;
     struct curl_slist *headers; /* NULL: the peer's */
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
+    bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
     bool is_too_large;
     bool is_out_of_memory; /* for the body, or out of the budget for all bodies */
-    bool is_ambiguous; /* its length is told in more than one way */
-    bool is_denied;    /* it was not let connect */
-    unsigned lengths;  /* fields that tell it, so far */
+    bool is_ambiguous;     /* its length is told in more than one way */
+    bool is_denied;        /* it was not let connect */
+    unsigned lengths;      /* fields that tell it, so far */
     struct exchange_response response;
     void (*on_done)(void *arg, struct exchange_response *response);
     void *arg;
@@ -245,6 +247,27 @@ static void set_up_tls(CURL *easy, const struct transport_peer *peer)
     }
 }
 
+/*
+ * The request is about to be sent on a connection, maybe one that was used before. What has come on
+ * that since is no answer to anything, and must not become the answer to this (over TLS it may be
+ * a session ticket, and records can't be forged).
+ */
+static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+    struct exchange *exchange = arg;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    char byte;
+
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    if (exchange->peer->settings->url.tls)
+        return CURL_PREREQFUNC_OK;
+    curl_easy_getinfo(exchange->easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd == CURL_SOCKET_BAD || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+        return CURL_PREREQFUNC_OK;
+    exchange->is_stale = true;
+    return CURL_PREREQFUNC_ABORT;
+}
+
 /* What stays the same for all exchanges of a handle. */
 static void set_up(struct exchange *exchange)
 {
@@ -258,6 +281,8 @@ static void set_up(struct exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, exchange->error);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
@@ -387,6 +412,7 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
         return NULL;
     exchange->on_done = on_done;
     exchange->arg = arg;
+    exchange->is_stale = false;
     exchange->is_too_large = false;
     exchange->is_out_of_memory = false;
     exchange->is_ambiguous = false;
@@ -433,6 +459,17 @@ static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
     return transport_outcome(exchange->easy, code, exchange->error);
 }
 
+/* Nothing was sent yet, so this is no second attempt. False: libcurl failed for want of memory. */
+static bool send_afresh(struct exchange *exchange)
+{
+    exchange->is_stale = false;
+    exchange->is_plain = false; /* there is something to undo */
+    exchange->error[0] = '\0';
+    curl_multi_remove_handle(exchange->multi->handle, exchange->easy);
+    curl_easy_setopt(exchange->easy, CURLOPT_FRESH_CONNECT, 1L);
+    return curl_multi_add_handle(exchange->multi->handle, exchange->easy) == CURLM_OK;
+}
+
 static void on_transfer_end(CURL *easy, CURLcode code)
 {
     struct exchange *exchange = NULL;
@@ -441,6 +478,8 @@ static void on_transfer_end(CURL *easy, CURLcode code)
     long status = 0;
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &exchange);
+    if (exchange->is_stale && send_afresh(exchange))
+        return;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &content_type);
     response = &exchange->response;

@@ -66,16 +66,32 @@ static void watch_stop(struct watch *watch)
     watch->wanted = 0;
 }
 
+/*
+ * Something came while nobody waited for it: the upstream closed, or it sent what is no answer to
+ * anything. libcurl 7.88 would use the connection again and take those bytes for the next answer;
+ * a socket that is shut down it finds dead.
+ */
+static void spoil(curl_socket_t fd)
+{
+    char nowhere[4096];
+
+    while (recv(fd, nowhere, sizeof nowhere, MSG_DONTWAIT) > 0)
+        continue;
+    shutdown(fd, SHUT_RDWR);
+}
+
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)
 {
     struct watch *watch = arg;
     int flags = ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) |
                 ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0);
 
-    if (watch->multi == NULL)
-        watch_stop(watch); /* closed while idle: libcurl finds out when it wants to reuse it */
-    else
+    if (watch->multi != NULL) {
         act(watch->multi, fd, flags);
+        return;
+    }
+    watch_stop(watch);
+    spoil(fd);
 }
 
 static void watch_start(struct watch *watch, struct event_base *base, curl_socket_t fd, int wanted)
