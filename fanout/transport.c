@@ -8,6 +8,7 @@
 #include "fanout/transport.h"
 
 #include "fanout/mem.h"
+#include "fanout/transport_head.h"
 #include "fanout/transport_loop.h"
 #include "fanout/transport_outcome.h"
 #include "fanout/upstream.h"
@@ -15,7 +16,6 @@
 #include <curl/curl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
 
@@ -48,12 +48,9 @@ struct exchange {
     struct curl_slist *connect_to;
     struct curl_slist *headers; /* NULL: the peer's */
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
-    bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
-    bool is_too_large;
-    bool is_out_of_memory; /* for the body, or out of the budget for all bodies */
-    bool is_ambiguous;     /* its length is told in more than one way */
-    bool is_denied;        /* it was not let connect */
-    unsigned lengths;      /* fields that tell it, so far */
+    bool is_stale;        /* the kept connection was not fit to be used; nothing was sent on it */
+    enum outcome verdict; /* what our callbacks stopped it for; OUTCOME_OK: they did not */
+    struct transport_head head;
     struct exchange_response response;
     void (*on_done)(void *arg, struct exchange_response *response);
     void *arg;
@@ -181,33 +178,22 @@ static size_t on_body(char *data, size_t one, size_t count, void *arg)
     (void)one;
     if (buf_append(&exchange->response.body, data, count))
         return count;
-    exchange->is_too_large = count > body->max_bytes - body->len;
-    exchange->is_out_of_memory = !exchange->is_too_large;
+    exchange->verdict =
+        count > body->max_bytes - body->len ? OUTCOME_RESPONSE_TOO_LARGE : OUTCOME_QUEUE_FULL;
     return count + 1; /* anything but count stops the transfer */
 }
 
-static bool is_field(const char *line, size_t count, const char *name)
-{
-    size_t length = strlen(name);
-
-    return count > length && line[length] == ':' && strncasecmp(line, name, length) == 0;
-}
-
-/* One line of a header section. libcurl would choose among several lengths; who sent them may
- * have meant another, and what follows on the connection is then not what it seems. */
+/* One line of a head, or of a trailer. */
 static size_t on_header(char *line, size_t one, size_t count, void *arg)
 {
     struct exchange *exchange = arg;
+    const char *wrong = transport_head_take(&exchange->head, line, count);
 
     (void)one;
-    if (count > 5 && memcmp(line, "HTTP/", 5) == 0)
-        exchange->lengths = 0; /* an interim answer came before */
-    if (is_field(line, count, "Content-Length") || is_field(line, count, "Transfer-Encoding"))
-        exchange->lengths++;
-    if (exchange->lengths < 2)
+    if (wrong == NULL)
         return count;
-    exchange->is_ambiguous = true;
-    snprintf(exchange->error, sizeof exchange->error, "the answer tells its length twice");
+    exchange->verdict = OUTCOME_PROTOCOL_ERROR;
+    snprintf(exchange->error, sizeof exchange->error, "%s", wrong);
     return 0;
 }
 
@@ -221,10 +207,11 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
     (void)purpose;
     if (given->addrlen <= sizeof address)
         memcpy(&address, &given->addr, given->addrlen);
-    exchange->is_denied = !address_equals(&address, &exchange->address) ||
-                          upstream_settings_denies(exchange->peer->settings, &address);
-    if (exchange->is_denied)
+    if (!address_equals(&address, &exchange->address) ||
+        upstream_settings_denies(exchange->peer->settings, &address)) {
+        exchange->verdict = OUTCOME_ADDRESS_DENIED;
         return CURL_SOCKET_BAD;
+    }
     return transport_loop_open_socket(&exchange->peer->transport->loop, given);
 }
 
@@ -413,11 +400,8 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
     exchange->on_done = on_done;
     exchange->arg = arg;
     exchange->is_stale = false;
-    exchange->is_too_large = false;
-    exchange->is_out_of_memory = false;
-    exchange->is_ambiguous = false;
-    exchange->is_denied = false;
-    exchange->lengths = 0;
+    exchange->verdict = OUTCOME_OK;
+    exchange->head = (struct transport_head){0};
     exchange->error[0] = '\0';
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&exchange->response.body, peer->settings->max_response_bytes,
@@ -448,14 +432,10 @@ bool transport_is_connected(const struct exchange *exchange)
 
 static enum outcome outcome_of(const struct exchange *exchange, CURLcode code)
 {
-    if (exchange->is_too_large)
-        return OUTCOME_RESPONSE_TOO_LARGE;
-    if (exchange->is_out_of_memory)
-        return OUTCOME_QUEUE_FULL;
-    if (exchange->is_ambiguous)
-        return OUTCOME_PROTOCOL_ERROR;
-    if (exchange->is_denied)
-        return OUTCOME_ADDRESS_DENIED;
+    if (exchange->verdict != OUTCOME_OK)
+        return exchange->verdict;
+    if (code == CURLE_OK && !exchange->head.is_complete)
+        return OUTCOME_RESET; /* libcurl takes half a head for a whole one */
     return transport_outcome(exchange->easy, code, exchange->error);
 }
 

@@ -67,17 +67,19 @@ static void watch_stop(struct watch *watch)
 }
 
 /*
- * Something came while nobody waited for it: the upstream closed, or it sent what is no answer to
- * anything. libcurl 7.88 would use the connection again and take those bytes for the next answer;
- * a socket that is shut down it finds dead.
+ * Something came while nobody waited for it. libcurl finds out by itself that an upstream has
+ * closed; but bytes that are no answer to anything libcurl 7.88 would take for the next answer. A
+ * socket that is shut down it finds dead.
  */
 static void spoil(curl_socket_t fd)
 {
     char nowhere[4096];
+    bool is_stray = false;
 
     while (recv(fd, nowhere, sizeof nowhere, MSG_DONTWAIT) > 0)
-        continue;
-    shutdown(fd, SHUT_RDWR);
+        is_stray = true;
+    if (is_stray)
+        shutdown(fd, SHUT_RDWR);
 }
 
 static void on_socket_event(evutil_socket_t fd, short what, void *arg)

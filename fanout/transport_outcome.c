@@ -55,15 +55,13 @@ enum outcome transport_outcome(CURL *easy, CURLcode code, const char *error)
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
         return OUTCOME_RESET;
-    case CURLE_WEIRD_SERVER_REPLY:
-    case CURLE_UNSUPPORTED_PROTOCOL: /* the answer's version */
-    case CURLE_BAD_CONTENT_ENCODING:
-#if LIBCURL_VERSION_NUM >= 0x080600
-    case CURLE_TOO_LARGE: /* the header section */
-#endif
-        return OUTCOME_PROTOCOL_ERROR;
-    default:
+    case CURLE_FAILED_INIT:
+    case CURLE_URL_MALFORMAT:
+    case CURLE_NOT_BUILT_IN:
+    case CURLE_ABORTED_BY_CALLBACK:
         return OUTCOME_INTERNAL;
+    default: /* many codes, and "out of memory" for a line without end, but one meaning */
+        return OUTCOME_PROTOCOL_ERROR;
     }
 }
 

@@ -1,0 +1,363 @@
+"""Answers with something odd before the body, or with a body where there is none."""
+
+from bad_answers import (
+    CHUNKED,
+    HEAD,
+    LAST,
+    SHORT,
+    STRAY,
+    TWO,
+    Case,
+    answer,
+    bad,
+    cut,
+    good,
+    sent,
+    whole,
+)
+from scripted_upstream import endless
+
+LENIENT_STATUS = "libcurl takes what is no status line (RFC 9112, 4) for one"
+
+
+def status_line(line, codes="protocol_error", kept=False, **more):
+    return sent(
+        f"the status line {line.decode('latin-1')!r}",
+        line + b"\r\nContent-Type: application/json\r\n" + TWO + b"\r\n{}",
+        codes,
+        kept,
+        **more,
+    )
+
+
+STATUS_LINES = [
+    status_line(b"HTTP/1.1 200 OK", "ok", True),
+    status_line(b"HTTP/1.1 200 ", "ok", True),
+    status_line(b"HTTP/1.1 200", "ok", None),
+    status_line(b"HTTP/1.1 200 \xc3\xa9\xff", "ok", True),
+    status_line(b"HTTP/1.1 200 OK\tfine", "ok", True),
+    status_line(b"HTTP/1.1 299 Odd", "ok", True, status=299),
+    status_line(b"HTTP/1.1 599 Odd", "http_status", True, status=599),
+    status_line(b"HTTP/1.0 200 OK", "ok", False),
+    status_line(b"HTTP/1.2 200 OK", "ok|protocol_error", None),
+    status_line(b"HTTP/1.1 99 Low"),
+    status_line(b"HTTP/1.1 000 None"),
+    status_line(b"HTTP/1.1 600 High", "http_status|protocol_error", None, lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 999 High", "http_status|protocol_error", None, lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 1000 High"),
+    status_line(b"HTTP/1.1 2000 High"),
+    status_line(b"HTTP/1.1 20 Short"),
+    status_line(b"HTTP/1.1 2"),
+    status_line(b"HTTP/1.1 abc OK"),
+    status_line(b"HTTP/1.1 20x OK"),
+    status_line(b"HTTP/1.1 -200 OK"),
+    status_line(b"HTTP/1.1 +200 OK"),
+    status_line(b"HTTP/1.1 200.5 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 0xc8 OK"),
+    status_line(b"HTTP/1.1 200OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1  200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1\t200\tOK"),
+    status_line(b"HTTP/1.1200 OK"),
+    status_line(b"HTTP/1.1"),
+    status_line(b"HTTP/1.1 "),
+    status_line(b"HTTP/1.1 OK"),
+    status_line(b"HTTP/1 200 OK"),
+    status_line(b"HTTP/1. 200 OK"),
+    status_line(b"HTTP/1.10 200 OK"),
+    status_line(b"HTTP/01.1 200 OK"),
+    status_line(b"HTTP/0.9 200 OK"),
+    status_line(b"HTTP/2 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/2.0 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/3.0 200 OK"),
+    status_line(b"HTTP/3 200 OK"),
+    status_line(b"HTTP/9.9 200 OK"),
+    status_line(b"HTTP/x.y 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/-1.1 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP 200 OK"),
+    status_line(b"HTTP/ 200 OK"),
+    status_line(b"http/1.1 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTPS/1.1 200 OK"),
+    status_line(b" HTTP/1.1 200 OK"),
+    status_line(b"\xef\xbb\xbfHTTP/1.1 200 OK"),
+    status_line(b"\0HTTP/1.1 200 OK"),
+    status_line(b"HTTP/1.1 200 O\0K"),
+    status_line(b"RTSP/1.0 200 OK"),
+    status_line(b"ICY 200 OK"),
+    status_line(b"200 OK"),
+    status_line(b"GET / HTTP/1.1"),
+    bad("an empty line before the status line", b"\r\n" + whole(b"{}")),
+    bad("a body without a head, as in HTTP/0.9", b'{"a":"a body of more than sixteen bytes"}\r\n'),
+    cut("HTTP/0.9, and a close", b'{"a":"a body of more than sixteen bytes"}', "protocol_error"),
+    bad("a page without a head", b"<html><body>hello</body></html>\r\n"),
+    bad("the settings frame of HTTP/2", b"\0\0\x06\4\0\0\0\0\0\0\3\0\0\0\x64\r\n"),
+    bad("a TLS alert", b"\x15\x03\x01\x00\x02\x02\x16 and something more\r\n"),
+    bad("a greeting of SMTP", b"220 mail.example ESMTP ready to serve\r\n"),
+    bad("a greeting of SSH", b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n"),
+]
+
+
+FIELDS = [
+    good(
+        "no space before a value",
+        b"HTTP/1.1 200 OK\r\nContent-Type:application/json\r\nContent-Length:2\r\n\r\n{}",
+        {},
+    ),
+    good("lines that end in LF", whole(b"{}").replace(b"\r\n", b"\n"), {}),
+    good("a field without a value", HEAD + b"X:\r\n" + TWO + b"\r\n{}", {}),
+    good("a high byte in a value", HEAD + b"X: \xff\xc3\r\n" + TWO + b"\r\n{}", {}),
+    good("a folded value", HEAD + b"X: a\r\n b\r\n\tc\r\n" + TWO + b"\r\n{}", {}),
+    sent(
+        "a folded length", HEAD + b"Content-Length:\r\n 2\r\n\r\n{}", "ok|protocol_error", None, {}
+    ),
+    sent(
+        "a length in a fold",
+        HEAD + TWO + b"X: a\r\n Content-Length: 7\r\n\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    sent(
+        "a space before the colon of a length",
+        HEAD + b"Content-Length : 2\r\n\r\n{}",
+        "ok|protocol_error|timeout",
+        None,
+        {},
+        settings=SHORT,
+    ),
+    sent(
+        "a line without a colon",
+        HEAD + b"nonsense\r\n" + TWO + b"\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    sent(
+        "a field without a name", HEAD + b": x\r\n" + TWO + b"\r\n{}", "ok|protocol_error", None, {}
+    ),
+    sent(
+        "a space before the first field",
+        b"HTTP/1.1 200 OK\r\n X: y\r\n" + HEAD[17:] + TWO + b"\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    bad("a NUL in a value", HEAD + b"X: a\0b\r\n" + TWO + b"\r\n{}"),
+    bad("a NUL in a name", HEAD + b"X\0: ab\r\n" + TWO + b"\r\n{}"),
+    bad("a NUL in a length", HEAD + b"Content-Length: 2\0\r\n\r\n{}"),
+    sent(
+        "a CR in a value",
+        HEAD + b"X: a\rContent-Length: 9\r\n" + TWO + b"\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    sent(
+        "a CR that looks like the end of the head",
+        HEAD + b"X: a\r\rb\r\n" + TWO + b"\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    sent(
+        "a whole answer in a value, behind CR",
+        HEAD + b"X: a\r\r" + STRAY.replace(b"\r\n", b"\r") + b"\r\n" + TWO + b"\r\n{}",
+        "ok|protocol_error",
+        None,
+        {},
+    ),
+    good("a control byte in a value", HEAD + b"X: a\x01b\r\n" + TWO + b"\r\n{}", {}, None),
+    good("Connection: close", HEAD + b"Connection: close\r\n" + TWO + b"\r\n{}", {}, False),
+    good(
+        "Connection: CLOSE in a list",
+        HEAD + b"Connection: x, CLOSE\r\n" + TWO + b"\r\n{}",
+        {},
+        False,
+    ),
+    good(
+        "HTTP/1.0 with keep-alive",
+        HEAD.replace(b"/1.1", b"/1.0") + b"Connection: keep-alive\r\n" + TWO + b"\r\n{}",
+        {},
+        None,
+    ),
+    good(
+        "a cookie for everybody", HEAD + b"Set-Cookie: a=b; Domain=.com\r\n" + TWO + b"\r\n{}", {}
+    ),
+    good(
+        "another service is offered",
+        HEAD + b'Alt-Svc: h3=":443"\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n' + TWO + b"\r\n{}",
+        {},
+        None,
+    ),
+    good(
+        "a page that reloads itself",
+        HEAD + b"Refresh: 0; url=http://127.0.0.1:1/\r\n" + TWO + b"\r\n{}",
+        {},
+    ),
+    good(
+        "ninety fields",
+        HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(90)) + TWO + b"\r\n{}",
+        {},
+    ),
+    good("a field of 60 KB", HEAD + b"X: " + b"y" * 60000 + b"\r\n" + TWO + b"\r\n{}", {}),
+    bad("a field of 200 KB", HEAD + b"X: " + b"y" * 200000 + b"\r\n" + TWO + b"\r\n{}"),
+    Case("a field for ever", endless(HEAD + b"X: ", b"y" * 1000), "protocol_error"),
+    Case("fields for ever", endless(HEAD, b"X: " + b"y" * 1000 + b"\r\n"), "protocol_error"),
+    Case("tiny fields for ever", endless(HEAD, b"X:\r\n" * 200), "protocol_error"),
+    Case("a status line for ever", endless(b"HTTP/1.1 200 ", b"O" * 1000), "protocol_error"),
+    Case("a fold for ever", endless(HEAD + b"X: y\r\n", b" y\r\n" * 200), "protocol_error"),
+    Case("bytes that are no status line, for ever", endless(b"", b"y" * 1000), "protocol_error"),
+]
+
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+
+
+INTERIMS = [
+    good("100 Continue though nobody waits", b"HTTP/1.1 100 Continue\r\n\r\n" + whole(b"[1]"), [1]),
+    good("103 Early Hints", INTERIM + whole(b"[1]"), [1]),
+    good("102 and 199", b"HTTP/1.1 102 P\r\n\r\nHTTP/1.1 199 Q\r\n\r\n" + whole(b"[1]"), [1]),
+    good("fifty interim answers", INTERIM * 50 + whole(b"[1]"), [1]),
+    good(
+        "an interim answer with a length",
+        b"HTTP/1.1 103 E\r\nContent-Length: 9\r\n\r\n" + whole(b"[1]"),
+        [1],
+    ),
+    sent(
+        "an interim answer with chunks",
+        b"HTTP/1.1 103 E\r\nTransfer-Encoding: chunked\r\n\r\n" + whole(b"[1]"),
+        "ok|protocol_error",
+        None,
+        [1],
+    ),
+    sent(
+        "an interim answer that says close",
+        b"HTTP/1.1 103 E\r\nConnection: close\r\n\r\n" + whole(b"[1]"),
+        "ok",
+        None,
+        [1],
+    ),
+    bad(
+        "an interim answer with a body",
+        b"HTTP/1.1 103 E\r\nContent-Length: 2\r\n\r\n{}" + whole(b"[1]"),
+    ),
+    sent(
+        "protocols are switched though nobody asked",
+        b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n" + whole(b"[1]"),
+        "protocol_error|http_status|timeout",
+        settings=SHORT,
+    ),
+    Case(
+        "100 Continue for ever",
+        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+        "protocol_error",
+    ),
+    Case("103 Early Hints for ever", endless(b"", INTERIM * 40), "protocol_error"),
+]
+
+
+BODILESS = [
+    good("204", answer(204, b"\r\n"), None, status=204),
+    good("204 with a length of none", answer(204, b"Content-Length: 0\r\n\r\n"), None, status=204),
+    good("204 with a length but no body", answer(204, b"Content-Length: 7\r\n\r\n"), None, None),
+    good("204 with a body", answer(204, b"Content-Length: 7\r\n\r\n") + b'"stray"', None, None),
+    good(
+        "204 with chunks",
+        answer(204, b"Transfer-Encoding: chunked\r\n\r\n") + b"2\r\n{}\r\n" + LAST,
+        None,
+        None,
+    ),
+    good("204 and a whole answer behind it", answer(204, b"\r\n") + STRAY, None, None),
+    sent("205 with a length of none", answer(205, b"Content-Length: 0\r\n\r\n"), "ok", True, None),
+    sent("304", answer(304, b"\r\n"), "http_status", True, None, status=304),
+    sent(
+        "304 with the length of what it stands for",
+        answer(304, b"Content-Length: 700\r\n\r\n"),
+        "http_status",
+        True,
+        None,
+    ),
+    sent(
+        "304 with a body",
+        answer(304, b"Content-Length: 7\r\n\r\n") + b'"stray"',
+        "http_status",
+        None,
+        None,
+    ),
+    good(
+        "HEAD, and the length of what GET would get",
+        HEAD + b"Content-Length: 700\r\n\r\n",
+        None,
+        method="HEAD",
+    ),
+    good("HEAD, and chunks announced", CHUNKED, None, method="HEAD"),
+    good("HEAD, and no length", HEAD + b"\r\n", None, None, method="HEAD"),
+    good("HEAD, answered with a body", whole(b'"stray"'), None, None, method="HEAD"),
+    good("HEAD, answered with chunks", CHUNKED + b"2\r\n{}\r\n" + LAST, None, None, method="HEAD"),
+    good(
+        "HEAD, and two answers",
+        HEAD + b"Content-Length: 0\r\n\r\n" + STRAY,
+        None,
+        None,
+        method="HEAD",
+    ),
+    sent(
+        "a redirect with a body",
+        answer(
+            302,
+            b"Location: http://127.0.0.1:1/\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nmove",
+        ),
+        "http_status",
+        True,
+        "move",
+        status=302,
+    ),
+    sent(
+        "a redirect for ever to itself",
+        answer(307, b"Location: /\r\nContent-Length: 0\r\n\r\n"),
+        "http_status",
+        True,
+        None,
+        status=307,
+    ),
+    sent(
+        "a password is asked for",
+        answer(401, b"WWW-Authenticate: NTLM\r\nContent-Length: 0\r\n\r\n"),
+        "http_status",
+        True,
+        None,
+        status=401,
+    ),
+    sent(
+        "an expectation fails that nobody had",
+        answer(417, b"Content-Length: 0\r\n\r\n"),
+        "http_status",
+        True,
+        None,
+        status=417,
+    ),
+    sent(
+        "a request timeout",
+        answer(408, b"Connection: close\r\nContent-Length: 0\r\n\r\n"),
+        "http_status",
+        False,
+        None,
+        status=408,
+    ),
+    sent(
+        "partial content that nobody asked for",
+        answer(
+            206,
+            b"Content-Type: application/json\r\nContent-Range: bytes 0-1/9\r\n" + TWO + b"\r\n{}",
+        ),
+        "ok",
+        True,
+        {},
+        status=206,
+    ),
+    good("an answer behind the answer", whole(b"{}") + STRAY, {}, None),
+    good("an answer behind the last chunk", CHUNKED + b"2\r\n{}\r\n" + LAST + STRAY, {}, None),
+    good("a byte more than the length", whole(b"{}") + b" ", {}, None),
+    good("a line end more than the length", whole(b"{}") + b"\r\n", {}, None),
+]
+
+HEADS_CASES = [*STATUS_LINES, *FIELDS, *INTERIMS, *BODILESS]

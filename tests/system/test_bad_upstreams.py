@@ -1,0 +1,181 @@
+"""Whatever an upstream sends, a fetch ends in time, as what it is, and harms no other."""
+
+import pathlib
+import select
+
+import pytest
+
+from bad_answers import ANY, STRAY
+from bad_answers_bodies import BODIES_CASES
+from bad_answers_framing import FRAMING_CASES
+from bad_answers_heads import HEADS_CASES
+from fanoutd_process import BINARY, run_fanoutd, section
+from http_wire import WAIT_SECONDS, outcome_of
+from scripted_upstream import closing, gated, in_turn, json_body, raw, resetting
+
+RIGHT = json_body('"right"')
+METHODS = ["GET", "HEAD", "POST"]
+MAX_GROWTH_KB = 48 * 1024
+ALL = [*FRAMING_CASES, *HEADS_CASES, *BODIES_CASES]
+IS_SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()  # it keeps freed memory
+# Later ones are stricter, each in its own way.
+IS_MEASURED_LIBCURL = "libcurl/7.88." in run_fanoutd("--version").stdout
+
+
+def start(fanoutd, one, **settings):
+    wanted = {"timeout": "5s", "allow_methods": METHODS, "allow_body": True, **settings}
+    return fanoutd(section("one", one, **wanted), workers=1, deadline="15s")
+
+
+def fetch(server, method="GET", **more):
+    """The result of one fetch."""
+    document = {"requests": [{"upstream": "one", "method": method, **more}]}
+    return server.post(document).results[0]
+
+
+def peak_kb(server):
+    status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def check_result(result, case):
+    code = outcome_of(result)
+
+    assert code in case.codes.split("|"), result
+    if code not in ("ok", "http_status"):
+        assert result["body"] is None or code == "invalid_json", result
+        return
+    assert case.body is ANY or result["body"] == case.body, result
+    assert case.status is None or result["status"] == case.status, result
+
+
+def as_parameter(case):
+    mark = pytest.mark.xfail(strict=IS_MEASURED_LIBCURL, reason=case.lenient)
+    return pytest.param(case, id=case.name, marks=[mark] if case.lenient else [])
+
+
+@pytest.mark.parametrize("case", map(as_parameter, ALL))
+def test_a_fetch_ends_as_what_it_is_and_the_next_is_fine(fanoutd, upstream, case):
+    one = upstream(in_turn(case.behaviour, RIGHT))
+    server = start(fanoutd, one, **case.settings)
+    before = peak_kb(server)
+
+    check_result(fetch(server, case.method), case)
+    server.wait_for_state(in_flight=0, queued=0)
+    if case.kept is False:
+        one.wait_until(lambda _: one.open_connections == 0, "the connection is closed")
+    result = fetch(server)
+
+    assert outcome_of(result) == "ok" and result["body"] == "right", result
+    assert len(one.requests) == 2
+    if case.kept is not None:
+        assert one.connections == (1 if case.kept else 2)
+    assert IS_SANITIZED or peak_kb(server) - before < MAX_GROWTH_KB
+
+
+def test_a_port_that_refuses_is_asked_again_the_next_time(fanoutd, upstream, refusing_port):
+    server = start(fanoutd, refusing_port)
+    assert outcome_of(fetch(server)) == "connect_refused"
+    refusing_port.close()
+
+    upstream(RIGHT, port=refusing_port.port)
+
+    assert fetch(server)["body"] == "right"
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [
+        STRAY,
+        b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n",
+        b"\r\n",
+        b"\0",
+    ],
+    ids=["an answer", "a timeout", "an interim answer", "half an answer", "a line end", "a NUL"],
+)
+@pytest.mark.parametrize("then", ["it stays open", "it closes"])
+def test_what_comes_on_an_idle_connection_answers_nothing(fanoutd, upstream, gate, stray, then):
+    asked, told = gate(), gate()
+
+    def answer_and_more(exchange):
+        exchange.answer(200, b"[1]", "application/json")
+        exchange.wait(asked)
+        exchange.send(stray)
+        if then == "it closes":
+            exchange.close()
+            exchange.sock.close()
+        told.open()
+
+    server = start(fanoutd, upstream(in_turn(answer_and_more, RIGHT)))
+    assert fetch(server)["body"] == [1]
+    asked.open()
+    wait_for_gate(told)
+
+    assert fetch(server)["body"] == "right"
+
+
+def wait_for_gate(gate):
+    assert select.select([gate.fd], [], [], WAIT_SECONDS)[0]
+
+
+STALE = [
+    pytest.param(closing, id="closes"),
+    pytest.param(resetting, id="resets"),
+]
+
+
+@pytest.mark.parametrize("end", STALE)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_kept_connection_that_ends_as_it_is_asked_is_replaced(fanoutd, upstream, end, method):
+    one = upstream(in_turn(RIGHT, end, RIGHT))
+    server = start(fanoutd, one)
+    fetch(server)
+
+    result = fetch(server, method)
+
+    assert outcome_of(result) == "ok", result
+    assert [seen.connection for seen in one.requests] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("end", STALE)
+def test_a_post_is_never_sent_twice(fanoutd, upstream, end):
+    one = upstream(in_turn(RIGHT, end, RIGHT))
+    server = start(fanoutd, one)
+    fetch(server)
+
+    result = fetch(server, "POST", body={"pay": 1})
+
+    assert outcome_of(result) == "reset", result
+    assert [seen.method for seen in one.requests] == ["GET", "POST"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[1",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n[",
+        b"nonsense and more of it\r\n\r\n",
+    ],
+    ids=["a length", "chunks", "nonsense"],
+)
+def test_an_answer_that_had_begun_is_not_asked_for_again(fanoutd, upstream, data):
+    one = upstream(in_turn(RIGHT, raw(data), RIGHT))
+    server = start(fanoutd, one)
+    fetch(server)
+
+    assert outcome_of(fetch(server)) in ("reset", "protocol_error")
+    assert len(one.requests) == 2
+
+
+def test_a_bad_answer_spoils_no_other_that_is_under_way(fanoutd, upstream, gate):
+    held = gate()
+    bad, fine = upstream(raw(b"nonsense\r\n" * 9)), upstream(gated(held, RIGHT))
+    server = fanoutd(section("bad", bad), section("fine", fine), workers=1, deadline="15s")
+    caller = server.start_get()
+    fine.wait_for_in_flight(1)
+    bad.wait_until(lambda _: bad.connections == 1 and bad.open_connections == 0)
+    held.open()
+
+    assert caller.read_answer().outcomes == {"bad": "protocol_error", "fine": "ok"}
