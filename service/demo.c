@@ -17,13 +17,13 @@ static const struct demo {
     time_t delay_s;
     const char *body;
 } demos[] = {
-    {"/users", 200, 0, "{\"id\":42,\"name\":\"Ada Lovelace\",\"member_since\":1843}\n"},
+    {"/users", 200, 0, "{\"id\":42,\"name\":\"Ada Lovelace\",\"member_since\":1843}"},
     {"/orders", 200, 0,
      "{\"orders\":[{\"id\":9007199254740993,\"total\":\"129.90\"},{\"id\":9007199254740994,"
-     "\"total\":\"8.00\"}]}\n"},
-    {"/weather", 200, 0, "{\"city\":\"London\",\"celsius\":11.5,\"sky\":\"rain\"}\n"},
-    {"/slow", 200, SLOW_SECONDS, "{\"recommended\":[\"patience\"]}\n"},
-    {"/failing", 503, 0, "{\"error\":\"down for maintenance\"}\n"},
+     "\"total\":\"8.00\"}]}"},
+    {"/weather", 200, 0, "{\"city\":\"London\",\"celsius\":11.5,\"sky\":\"rain\"}"},
+    {"/slow", 200, SLOW_SECONDS, "{\"recommended\":[\"patience\"]}"},
+    {"/failing", 503, 0, "{\"error\":\"down for maintenance\"}"},
 };
 
 /* An answer that waits for its time. */
