@@ -11,6 +11,7 @@
 #include "fanout/transport_head.h"
 #include "fanout/transport_loop.h"
 #include "fanout/transport_outcome.h"
+#include "fanout/transport_trust.h"
 #include "fanout/upstream.h"
 
 #include <curl/curl.h>
@@ -59,6 +60,7 @@ struct exchange {
 
 bool transport_global_init(void)
 {
+    transport_trust_init();
     return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 }
 
@@ -223,10 +225,7 @@ static void set_up_tls(CURL *easy, const struct transport_peer *peer)
     curl_easy_setopt(easy, CURLOPT_SHARE, peer->sessions);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, settings->tls_verify ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, settings->tls_verify ? 2L : 0L);
-    if (settings->ca != NULL) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, settings->ca);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* the system's */
-    }
+    transport_trust_set(easy, settings->ca);
     if (settings->cert != NULL) {
         curl_easy_setopt(easy, CURLOPT_SSLCERT, settings->cert);
         curl_easy_setopt(easy, CURLOPT_SSLKEY, settings->key);
