@@ -16,9 +16,10 @@ struct transport_head {
 };
 
 /*
- * One line, with its line end. NULL: it is fine; otherwise what is wrong, static: too many bytes,
- * or a length that is told twice. libcurl would choose one of them; who sent them may have meant
- * the other, and what follows on the connection is then not what it seems (RFC 9112, 6.3).
+ * One line, with its line end. NULL: it is fine; otherwise what is wrong, static: too many bytes, a
+ * status line or a length that is none, a coding other than chunked, or a length that is told
+ * twice. libcurl would choose a meaning; who sent it may have meant another, and what follows on
+ * the connection is then not what it seems (RFC 9112, sections 4, 6.1 and 6.3).
  */
 const char *transport_head_take(struct transport_head *head, const char *line, size_t count);
 

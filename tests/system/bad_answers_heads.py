@@ -17,7 +17,6 @@ from bad_answers import (
 )
 from scripted_upstream import endless
 
-LENIENT_STATUS = "libcurl takes what is no status line (RFC 9112, 4) for one"
 
 
 def status_line(line, codes="protocol_error", kept=False, **more):
@@ -42,8 +41,8 @@ STATUS_LINES = [
     status_line(b"HTTP/1.2 200 OK", "ok|protocol_error", None),
     status_line(b"HTTP/1.1 99 Low"),
     status_line(b"HTTP/1.1 000 None"),
-    status_line(b"HTTP/1.1 600 High", "http_status|protocol_error", None, lenient=LENIENT_STATUS),
-    status_line(b"HTTP/1.1 999 High", "http_status|protocol_error", None, lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 600 High", "http_status|protocol_error", None),
+    status_line(b"HTTP/1.1 999 High", "http_status|protocol_error", None),
     status_line(b"HTTP/1.1 1000 High"),
     status_line(b"HTTP/1.1 2000 High"),
     status_line(b"HTTP/1.1 20 Short"),
@@ -52,10 +51,10 @@ STATUS_LINES = [
     status_line(b"HTTP/1.1 20x OK"),
     status_line(b"HTTP/1.1 -200 OK"),
     status_line(b"HTTP/1.1 +200 OK"),
-    status_line(b"HTTP/1.1 200.5 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 200.5 OK"),
     status_line(b"HTTP/1.1 0xc8 OK"),
-    status_line(b"HTTP/1.1 200OK", lenient=LENIENT_STATUS),
-    status_line(b"HTTP/1.1  200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/1.1 200OK"),
+    status_line(b"HTTP/1.1  200 OK"),
     status_line(b"HTTP/1.1\t200\tOK"),
     status_line(b"HTTP/1.1200 OK"),
     status_line(b"HTTP/1.1"),
@@ -66,16 +65,16 @@ STATUS_LINES = [
     status_line(b"HTTP/1.10 200 OK"),
     status_line(b"HTTP/01.1 200 OK"),
     status_line(b"HTTP/0.9 200 OK"),
-    status_line(b"HTTP/2 200 OK", lenient=LENIENT_STATUS),
-    status_line(b"HTTP/2.0 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/2 200 OK"),
+    status_line(b"HTTP/2.0 200 OK"),
     status_line(b"HTTP/3.0 200 OK"),
     status_line(b"HTTP/3 200 OK"),
     status_line(b"HTTP/9.9 200 OK"),
-    status_line(b"HTTP/x.y 200 OK", lenient=LENIENT_STATUS),
-    status_line(b"HTTP/-1.1 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"HTTP/x.y 200 OK"),
+    status_line(b"HTTP/-1.1 200 OK"),
     status_line(b"HTTP 200 OK"),
     status_line(b"HTTP/ 200 OK"),
-    status_line(b"http/1.1 200 OK", lenient=LENIENT_STATUS),
+    status_line(b"http/1.1 200 OK"),
     status_line(b"HTTPS/1.1 200 OK"),
     status_line(b" HTTP/1.1 200 OK"),
     status_line(b"\xef\xbb\xbfHTTP/1.1 200 OK"),
