@@ -50,13 +50,18 @@ bool buf_reserve(struct buf *buf, size_t more)
 {
     size_t room = buf->room > 0 ? buf->room : SMALLEST_ROOM;
 
-    if (more > buf->max_bytes - buf->len)
+    if (buf->has_failed)
         return false;
-    if (more <= buf->room - buf->len)
-        return true;
-    while (room - buf->len < more)
-        room = room > buf->max_bytes / 2 ? buf->len + more : room * 2;
-    return set_room(buf, room);
+    if (more <= buf->max_bytes - buf->len) {
+        if (more <= buf->room - buf->len)
+            return true;
+        while (room - buf->len < more)
+            room = room > buf->max_bytes / 2 ? buf->len + more : room * 2;
+        if (set_room(buf, room))
+            return true;
+    }
+    buf->has_failed = true;
+    return false;
 }
 
 bool buf_append(struct buf *buf, const void *bytes, size_t count)

@@ -1,7 +1,8 @@
 /*
  * A growing run of bytes with a cap: for everything whose size an outsider
  * controls. An append that would pass the cap, or for which there is no memory
- * or no budget, fails and leaves the buffer as it was.
+ * or no budget, fails and leaves the buffer as it was; so does every later one, and
+ * it is enough to look at the last.
  */
 #ifndef FANOUT_BUF_H
 #define FANOUT_BUF_H
@@ -19,6 +20,7 @@ struct buf {
     size_t room;           /* bytes allocated */
     size_t max_bytes;      /* len never passes this */
     struct budget *budget; /* that the room is taken from; NULL: none */
+    bool has_failed;       /* an append did, so every other will: nothing is ever left out */
 };
 
 /* Work in place; init allocates nothing, release may be called at any time after it. */

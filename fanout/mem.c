@@ -6,12 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SMALL ((size_t)64 * 1024)
+
+void mem_abort(void)
+{
+    fputs("fanoutd: out of memory\n", stderr);
+    abort();
+}
+
 static void *checked(void *block)
 {
-    if (block == NULL) {
-        fputs("fanoutd: out of memory\n", stderr);
-        abort();
-    }
+    if (block == NULL)
+        mem_abort();
     return block;
 }
 
@@ -33,6 +39,21 @@ void *mem_realloc(void *block, size_t size)
 void *mem_array(size_t count, size_t size)
 {
     return checked(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
+}
+
+void *mem_library_alloc(size_t size)
+{
+    return size <= SMALL ? mem_alloc(size) : malloc(size);
+}
+
+void *mem_library_array(size_t count, size_t size)
+{
+    return size == 0 || count <= SMALL / size ? mem_array(count, size) : calloc(count, size);
+}
+
+void *mem_library_realloc(void *block, size_t size)
+{
+    return size <= SMALL ? mem_realloc(block, size) : realloc(block, size);
 }
 
 char *mem_strdup(const char *text)

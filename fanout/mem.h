@@ -9,10 +9,16 @@
 
 #include <stddef.h>
 
-void *mem_alloc(size_t size);                       /* not cleared */
-void *mem_zalloc(size_t size);                      /* zeroed */
-void *mem_realloc(void *block, size_t size);        /* like realloc(3) */
-void *mem_array(size_t count, size_t size);         /* zeroed; checks count * size */
+_Noreturn void mem_abort(void);              /* the end that all these come to */
+void *mem_alloc(size_t size);                /* not cleared */
+void *mem_zalloc(size_t size);               /* zeroed */
+void *mem_realloc(void *block, size_t size); /* like realloc(3) */
+void *mem_array(size_t count, size_t size);  /* zeroed; checks count * size */
+/* For libraries, most of which do not look: up to 64 KiB as above; NULL for what is larger, which
+ * an outsider may have caused and which they are prepared for. */
+void *mem_library_alloc(size_t size);
+void *mem_library_array(size_t count, size_t size);
+void *mem_library_realloc(void *block, size_t size);
 char *mem_strdup(const char *text);                 /* text may be NULL: gives NULL */
 char *mem_strndup(const char *text, size_t length); /* always ends in NUL */
 char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));

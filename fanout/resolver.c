@@ -457,7 +457,8 @@ void resolver_free(struct resolver *resolver)
 
 bool resolver_global_init(void)
 {
-    return ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS;
+    return ares_library_init_mem(ARES_LIB_INIT_ALL, mem_library_alloc, free, mem_library_realloc) ==
+           ARES_SUCCESS;
 }
 
 void resolver_global_release(void)

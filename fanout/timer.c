@@ -30,7 +30,7 @@ static void arm(struct timers *timers, uint64_t at_us)
                             .tv_usec = (suseconds_t)(delay_us % US_PER_SECOND)};
 
     if (event_add(timers->event, &delay) != 0)
-        abort();
+        mem_abort();
     timers->armed_us = at_us;
 }
 

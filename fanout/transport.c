@@ -51,6 +51,7 @@ struct exchange {
     bool is_plain;              /* a GET without body or headers of its own: nothing to undo */
     bool is_stale;        /* the kept connection was not fit to be used; nothing was sent on it */
     enum outcome verdict; /* what our callbacks stopped it for; OUTCOME_OK: they did not */
+    const char *reason;   /* static, for OUTCOME_PROTOCOL_ERROR; NULL: libcurl's words will do */
     struct transport_head head;
     struct exchange_response response;
     void (*on_done)(void *arg, struct exchange_response *response);
@@ -61,7 +62,8 @@ struct exchange {
 bool transport_global_init(void)
 {
     transport_trust_init();
-    return curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    return curl_global_init_mem(CURL_GLOBAL_DEFAULT, mem_library_alloc, free, mem_library_realloc,
+                                mem_strdup, mem_library_array) == CURLE_OK;
 }
 
 void transport_global_release(void)
@@ -195,7 +197,7 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
     if (wrong == NULL)
         return count;
     exchange->verdict = OUTCOME_PROTOCOL_ERROR;
-    snprintf(exchange->error, sizeof exchange->error, "%s", wrong);
+    exchange->reason = wrong;
     return 0;
 }
 
@@ -400,6 +402,7 @@ struct exchange *transport_send(struct transport_peer *peer, const struct exchan
     exchange->arg = arg;
     exchange->is_stale = false;
     exchange->verdict = OUTCOME_OK;
+    exchange->reason = NULL;
     exchange->head = (struct transport_head){0};
     exchange->error[0] = '\0';
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
@@ -463,9 +466,11 @@ static void on_transfer_end(CURL *easy, CURLcode code)
     curl_easy_getinfo(easy, CURLINFO_CONTENT_TYPE, &content_type);
     response = &exchange->response;
     response->outcome = outcome_of(exchange, code);
-    response->status = (unsigned)status;
+    response->status = exchange->reason == NULL ? (unsigned)status : 0;
     response->content_type = content_type;
-    response->detail = transport_detail(easy, code, response->outcome, exchange->error);
+    response->detail = exchange->reason != NULL
+                           ? exchange->reason
+                           : transport_detail(easy, code, response->outcome, exchange->error);
     curl_multi_remove_handle(exchange->multi->handle, easy);
     exchange->on_done(exchange->arg, response);
     exchange_put_back(exchange);

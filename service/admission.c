@@ -70,7 +70,7 @@ static struct client *client_of(struct admission *admission, const struct addres
     client = mem_alloc(sizeof *client);
     *client = key;
     if (tsearch(client, &admission->clients, compare) == NULL)
-        abort();
+        mem_abort();
     return client;
 }
 

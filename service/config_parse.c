@@ -11,6 +11,7 @@
 #include "service/config_internal.h"
 
 #include <confuse.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,7 +69,8 @@ static void read_value(const struct config_frame *frame, const struct config_opt
     if (option->type->is_list || has_variable(text))
         keep_written(frame, option, text);
     if (config_text_expand(&value, text, &expanded)) {
-        buf_append(&expanded, "", 1);
+        if (!buf_append(&expanded, "", 1))
+            mem_abort();
         value.text = expanded.data;
         option->type->read(&value);
     }
@@ -409,16 +411,19 @@ static void feed(struct config_loader *loader, const struct buf *text)
     cfg_t *cfg = make_parser();
     FILE *file = fmemopen(text->data, text->len, "r");
 
+    if (text->has_failed || cfg == NULL || file == NULL)
+        mem_abort();
     loading = loader;
-    if (cfg == NULL || file == NULL || cfg_parse_fp(cfg, file) != CFG_SUCCESS) {
+    errno = 0;
+    if (cfg_parse_fp(cfg, file) != CFG_SUCCESS) {
+        if (errno == ENOMEM)
+            mem_abort(); /* what libConfuse leaves behind then can't even be freed */
         loader->broken = true;
         if (loader->error_count == errors_before)
             config_report(loader, loader->spot, NULL, "this can't be read on");
     }
-    if (file != NULL)
-        fclose(file);
-    if (cfg != NULL)
-        keep_parser(loader, cfg);
+    fclose(file);
+    keep_parser(loader, cfg);
     if (loader->include_depth == 0)
         free_parsers(loader);
 }

@@ -8,6 +8,7 @@
 #include "service/connection_internal.h"
 
 #include "fanout/buf.h"
+#include "fanout/mem.h"
 #include "service/log.h"
 #include "service/problem.h"
 #include "service/request_id.h"
@@ -119,7 +120,7 @@ static void replace_tail(struct connection *connection, struct evbuffer *input, 
 
     connection->is_editing = true;
     if (front == NULL || evbuffer_remove_buffer(input, front, keep) < 0)
-        abort();
+        mem_abort();
     evbuffer_drain(input, evbuffer_get_length(input));
     evbuffer_add_buffer(input, front);
     evbuffer_add_buffer(input, passed);
@@ -137,7 +138,7 @@ static bool feed(struct connection *connection, const char *bytes, size_t length
         enum guard_verdict verdict = guard_feed(&connection->guard, bytes, length, &taken);
 
         if (verdict != GUARD_PASS && *passed == NULL && (*passed = evbuffer_new()) == NULL)
-            abort();
+            mem_abort();
         if (verdict == GUARD_REFUSE)
             return false;
         if (*passed == NULL)
@@ -182,7 +183,7 @@ static void drop_tail(struct connection *connection, struct evbuffer *input, siz
     struct evbuffer *nothing = evbuffer_new();
 
     if (nothing == NULL)
-        abort();
+        mem_abort();
     replace_tail(connection, input, evbuffer_get_length(input) - tail, nothing);
     evbuffer_free(nothing);
 }

@@ -1,5 +1,6 @@
 /* fanoutd: many fetches, one answer. */
 #include "fanout/fanout.h"
+#include "fanout/mem.h"
 #include "service/config.h"
 #include "service/daemon.h"
 #include "service/health.h"
@@ -9,6 +10,7 @@
 #include <cjson/cJSON.h>
 #include <event2/event.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static int print_version(void)
 {
@@ -27,6 +29,7 @@ static int run(const struct config *config)
     int code;
 
     log_init(config->log_level);
+    event_set_mem_functions(mem_library_alloc, mem_library_realloc, free); /* before any other */
     event_set_fatal_callback(on_fatal_error);
     if (!fanout_global_init()) {
         log_event(TRACE_ERROR, NULL, "event=libraries_failed");

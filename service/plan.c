@@ -83,6 +83,8 @@ static bool read_post(struct plan_maker *maker)
         return problem_set(maker->problem, 415, "the document must be application/json, not %.100s",
                            content_type != NULL ? content_type : "without a Content-Type");
     text = call_body(maker->call, &length);
+    if (text == NULL)
+        return problem_set(maker->problem, 503, "no memory for a document of this size");
     return plan_read_document(maker, text, length);
 }
 

@@ -72,7 +72,9 @@ bool plan_set_id(struct plan *plan, size_t at, const char *id)
 
     plan->entries[at].id = copy;
     node = tsearch(copy, &plan->ids, compare_ids);
-    return node != NULL && *node == copy;
+    if (node == NULL)
+        mem_abort();
+    return *node == copy;
 }
 
 /* Names of the endpoint's upstreams, for a suggestion. */
