@@ -40,7 +40,7 @@ SERVICE_LIBS = -levent_extra -lconfuse -lcjson
 ENGINE_OBJS  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard fanout/*.c))
 SERVICE_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard service/*.c))
 UNIT_TESTS   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch])
+SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
 
 .DEFAULT_GOAL = all
 .PHONY: all help run test unit unit-tests system asan tsan fuzz fuzzers soak lint format layers size \

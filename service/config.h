@@ -47,11 +47,13 @@ struct config {
     unsigned max_queue;
     uint64_t deadline_us;
     uint64_t drain_timeout_us;
-    size_t max_request_bytes; /* body of a POST */
-    size_t max_requests;      /* in one POST */
-    size_t max_memory_bytes;  /* of answers held at once */
-    size_t max_target_bytes;  /* of a caller's request line */
-    size_t max_header_bytes;  /* of a caller's header section */
+    size_t max_request_bytes;   /* body of a POST */
+    size_t max_requests;        /* in one POST */
+    size_t max_id_bytes;        /* of a fetch's id */
+    unsigned max_request_depth; /* of the JSON document of a POST */
+    size_t max_memory_bytes;    /* of answers held at once */
+    size_t max_target_bytes;    /* of a caller's request line */
+    size_t max_header_bytes;    /* of a caller's header section */
     size_t max_header_count;
     size_t max_pipelined;   /* requests of a connection that wait for their answers */
     size_t max_connections; /* of callers */

@@ -1,15 +1,18 @@
 /* Cores: by affinity, and by a container's quota. */
 #include "service/cores.h"
 
+#include "service/units.h"
+
 #include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 
 unsigned cores_of_quota(const char *cpu_max)
 {
-    unsigned long quota_us, period_us;
+    uint64_t quota_us, period_us;
 
-    if (sscanf(cpu_max, "%lu %lu", &quota_us, &period_us) != 2 || quota_us == 0 || period_us == 0)
+    if (!units_take_digits(&cpu_max, &quota_us) || *cpu_max++ != ' ' ||
+        !units_take_digits(&cpu_max, &period_us) || quota_us == 0 || period_us == 0)
         return 0;
     return (unsigned)((quota_us + period_us - 1) / period_us);
 }

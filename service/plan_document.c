@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_DOCUMENT_DEPTH 128
-
 static size_t count_elements(struct json_span array)
 {
     struct json_walk walk = json_walk_start(array);
@@ -111,7 +109,7 @@ bool plan_read_document(struct plan_maker *maker, const char *text, size_t lengt
 {
     struct json_error error;
 
-    if (!json_validate(text, length, MAX_DOCUMENT_DEPTH, &error))
+    if (!json_validate(text, length, maker->config->max_request_depth, &error))
         return plan_fail(maker, "the document is not JSON: at byte %zu: %s", error.offset,
                          error.message);
     if (read_validated(maker, json_root(text, length)))

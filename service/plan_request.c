@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_ID_BYTES 256
-
 /* One request of the document, being read. */
 struct reading {
     struct plan_maker *maker;
@@ -38,8 +36,9 @@ static bool read_id(void *arg, struct json_span value)
 
     if (id == NULL)
         return false;
-    if (id[0] == '\0' || strlen(id) > MAX_ID_BYTES)
-        ok = plan_fail(reading->maker, "an id has 1 to %d bytes", MAX_ID_BYTES);
+    if (id[0] == '\0' || strlen(id) > reading->maker->config->max_id_bytes)
+        ok = plan_fail(reading->maker, "an id has 1 to %zu bytes (option max_id)",
+                       reading->maker->config->max_id_bytes);
     else
         ok = plan_set_id(reading->maker->plan, reading->at, id) ||
              plan_fail(reading->maker, "the id \"%.100s\" is given twice", id);

@@ -125,3 +125,15 @@ def test_answers_held_in_memory_are_bounded_in_all(fanoutd, upstream, gate):
     assert "max_memory" in answer.problem["detail"]
     server.wait_for_state(memory_bytes=0)
     assert server.get("/livez").status == 200
+
+
+def test_ids_and_nesting_have_limits(fanoutd, upstream):
+    server = fanoutd(
+        section("a", upstream(), allow_body="true"), max_id=8, max_request_depth=5
+    )
+    assert server.post({"requests": [{"upstream": "a", "id": "x" * 8}]}).status == 200
+    refused = server.post({"requests": [{"upstream": "a", "id": "x" * 9}]})
+    assert refused.status == 400 and refused.problem["pointer"] == "/requests/0/id"
+    assert "max_id" in refused.problem["detail"]
+    deep = server.post({"requests": [{"upstream": "a", "body": [[[1]]]}]})
+    assert deep.status == 400 and "nested deeper" in deep.problem["detail"]
