@@ -72,9 +72,9 @@ bool plan_set_id(struct plan *plan, size_t at, const char *id)
 
     plan->entries[at].id = copy;
     node = tsearch(copy, &plan->ids, compare_ids);
-    if (node == NULL)
-        mem_abort();
-    return *node == copy;
+    if (node != NULL)
+        return *node == copy;
+    mem_abort();
 }
 
 /* Names of the endpoint's upstreams, for a suggestion. */
