@@ -66,7 +66,7 @@ static const char *check_field(struct transport_head *head, const char *line, si
 
     if (!is_content_length && !is_field(line, count, "Transfer-Encoding"))
         return NULL;
-    value = memchr(line, ':', count) + 1;
+    value = (const char *)memchr(line, ':', count) + 1;
     length = trim(&value, count - (size_t)(value - line));
     if (is_content_length && !is_length(value, length))
         return "the Content-Length of the answer is not a number";
