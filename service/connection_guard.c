@@ -112,7 +112,7 @@ void connection_refuse(struct connection *connection, unsigned status, const cha
 
 /* ---- what arrives ---- */
 
-/* Replaces all behind the first `keep` bytes of the input by what passed of it. */
+/* Replaces all behind the first `keep` bytes of the input by what passed of it; NULL: nothing. */
 static void replace_tail(struct connection *connection, struct evbuffer *input, size_t keep,
                          struct evbuffer *passed)
 {
@@ -123,7 +123,8 @@ static void replace_tail(struct connection *connection, struct evbuffer *input, 
         mem_abort();
     evbuffer_drain(input, evbuffer_get_length(input));
     evbuffer_add_buffer(input, front);
-    evbuffer_add_buffer(input, passed);
+    if (passed != NULL)
+        evbuffer_add_buffer(input, passed);
     evbuffer_free(front);
     connection->is_editing = false;
 }
@@ -178,16 +179,6 @@ static bool feed_tail(struct connection *connection, struct evbuffer *input, siz
     return ok;
 }
 
-static void drop_tail(struct connection *connection, struct evbuffer *input, size_t tail)
-{
-    struct evbuffer *nothing = evbuffer_new();
-
-    if (nothing == NULL)
-        mem_abort();
-    replace_tail(connection, input, evbuffer_get_length(input) - tail, nothing);
-    evbuffer_free(nothing);
-}
-
 /* How many requests of a caller may wait for their answers. */
 static bool has_too_many_waiting(const struct connection *connection)
 {
@@ -203,7 +194,7 @@ void connection_on_input(struct evbuffer *input, const struct evbuffer_cb_info *
     if (connection->is_editing || info->n_added == 0)
         return;
     if (connection->state == CONNECTION_REFUSED)
-        drop_tail(connection, input, info->n_added);
+        replace_tail(connection, input, evbuffer_get_length(input) - info->n_added, NULL);
     if (connection->state != CONNECTION_OPEN)
         return;
     if (!feed_tail(connection, input, info->n_added))

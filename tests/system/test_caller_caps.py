@@ -7,6 +7,17 @@ from http_wire import PeerLeft, post_bytes, request_bytes, wait_until
 from scripted_upstream import gated, json_body
 
 
+def is_answered(server):
+    """Whether a new caller is let in and answered."""
+    caller = server.connect()
+    try:
+        return caller.ask("GET", "/livez").status == 200
+    except (PeerLeft, OSError):
+        return False
+    finally:
+        caller.close()
+
+
 def test_more_connections_than_allowed_are_refused_and_room_comes_back(fanoutd, upstream):
     server = fanoutd(section("a", upstream()), max_connections=3, workers=2)
     kept = [server.connect() for _ in range(3)]
@@ -17,16 +28,7 @@ def test_more_connections_than_allowed_are_refused_and_room_comes_back(fanoutd, 
     for one in kept:
         one.close()
 
-    def there_is_room():
-        caller = server.connect()
-        try:
-            return caller.ask("GET", "/livez").status == 200
-        except (PeerLeft, OSError):
-            return False
-        finally:
-            caller.close()
-
-    wait_until(there_is_room, "there is room again")
+    wait_until(lambda: is_answered(server), "there is room again")
 
 
 def test_one_address_has_a_cap_of_its_own(fanoutd, upstream):
@@ -86,16 +88,7 @@ def test_running_out_of_descriptors_pauses_and_goes_on(fanoutd, upstream):
     for one in crowd:
         one.close()
 
-    def accepts_again():
-        caller = server.connect()
-        try:
-            return caller.ask("GET", "/livez").status == 200
-        except (PeerLeft, OSError):
-            return False
-        finally:
-            caller.close()
-
-    wait_until(accepts_again, "it accepts again")
+    wait_until(lambda: is_answered(server), "it accepts again")
     lines = [line for line in server.log if line.event == "accept_failed"]
     assert len(lines) < 100, "the log is flooded"
 
