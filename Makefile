@@ -14,7 +14,8 @@ V         =
 Q         = $(if $(V),,@)
 
 # What the program needs, and what its tests and checks need besides (Debian packages).
-DEPS      = gcc libc6-dev libcurl4-openssl-dev libevent-dev libc-ares-dev libcjson-dev libconfuse-dev
+DEPS      = gcc libc6-dev libcurl4-openssl-dev libevent-dev libc-ares-dev libcjson-dev libconfuse-dev \
+            zlib1g-dev
 TEST_DEPS = libcmocka-dev libyajl-dev libjansson-dev python3-pytest nginx-light dnsmasq-base curl \
             python3-httpbin python3-gunicorn python3-httpx openssl procps
 LINT_DEPS = clang clang-tidy clang-format cppcheck
@@ -34,7 +35,7 @@ CFLAGS    = -std=c11 -D_GNU_SOURCE -pthread -I. $(WARNINGS) $(OPTIMISE) $(HARDEN
 CPPFLAGS  = -DFANOUTD_VERSION='"$(VERSION)"'
 LDFLAGS   = -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(SANITIZE)
 
-ENGINE_LIBS  = -lcurl -lcares -levent_core
+ENGINE_LIBS  = -lcurl -lcares -levent_core -lz
 SERVICE_LIBS = -levent_extra -lconfuse -lcjson
 
 ENGINE_OBJS  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard fanout/*.c))

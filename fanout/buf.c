@@ -28,6 +28,12 @@ void buf_release(struct buf *buf)
     buf_init_budgeted(buf, buf->max_bytes, buf->budget);
 }
 
+void buf_clear(struct buf *buf)
+{
+    buf->len = 0;
+    buf->has_failed = false;
+}
+
 static bool set_room(struct buf *buf, size_t room)
 {
     size_t more = room - buf->room;

@@ -28,6 +28,8 @@ void buf_init(struct buf *buf, size_t max_bytes);
 /* Its room counts against a budget, which must outlive it, until it is released. */
 void buf_init_budgeted(struct buf *buf, size_t max_bytes, struct budget *budget);
 void buf_release(struct buf *buf);
+/* Empties it, and keeps its room. */
+void buf_clear(struct buf *buf);
 
 /* Makes room for `more` bytes behind len. False: over the cap, no memory or no budget. */
 bool buf_reserve(struct buf *buf, size_t more);

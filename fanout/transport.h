@@ -1,6 +1,8 @@
 /*
- * HTTP exchanges over libcurl's multi interface, driven by libevent. The only
- * file that knows curl is transport.c.
+ * HTTP exchanges with upstreams, on libevent. Every connection is opened by
+ * libcurl's multi interface; what then goes over it has two ways (see
+ * transport_way.h): lean, our own HTTP/1.1, or curl, all by libcurl. Only
+ * transport*.c know curl.
  *
  * The transport only carries: names are resolved before (an exchange is told
  * its numeric address), nothing queues here (an exchange starts at once), and
@@ -43,10 +45,12 @@ struct exchange_request {
 struct exchange_response {
     enum outcome outcome;     /* OUTCOME_OK: a whole answer of whatever status */
     unsigned status;          /* 0: none came */
-    const char *detail;       /* libcurl's words for what went wrong */
+    const char *detail;       /* what went wrong, for people */
     const char *content_type; /* as sent; NULL: none */
     struct buf body;          /* decoded; on_done may take it with buf_move */
 };
+
+typedef void exchange_done(void *arg, struct exchange_response *response);
 
 /* Once, before any thread; false if libcurl can't be used. */
 bool transport_global_init(void);
@@ -62,16 +66,18 @@ void transport_free(struct transport *transport);
 struct transport_peer *transport_peer_new(struct transport *transport,
                                           const struct upstream_settings *settings);
 void transport_peer_free(struct transport_peer *peer);
+/* "lean" or "curl": the way that exchanges with such an upstream take; static. */
+const char *transport_way_name(const struct upstream_settings *settings);
 
 /*
  * Starts an exchange; on_done is called exactly once from the loop, never before this returns,
  * unless it is cancelled first. The response and the exchange end when on_done returns.
- * A method that is not idempotent never rides on a kept connection, so that it is never sent
- * twice. NULL: libcurl failed for want of memory.
+ * An exchange whose kept connection turns out to be closed before a byte of the answer came is
+ * sent once more on a fresh one if its method is idempotent; any other is never sent twice.
+ * NULL: libcurl failed for want of memory.
  */
 struct exchange *transport_send(struct transport_peer *peer, const struct exchange_request *request,
-                                void (*on_done)(void *arg, struct exchange_response *response),
-                                void *arg);
+                                exchange_done *on_done, void *arg);
 
 /* Drops the exchange and closes its connection. */
 void transport_cancel(struct exchange *exchange);

@@ -28,6 +28,7 @@ struct watch {
     struct event event;
     struct multi *multi; /* NULL: between two transfers */
     int wanted;          /* CURL_POLL_IN, _OUT, _INOUT that the event is registered for; 0: none */
+    bool is_kept_open;   /* its close by libcurl only hands it over */
 };
 
 static void act(struct multi *multi, curl_socket_t fd, int flags)
@@ -161,10 +162,23 @@ curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
     return fd;
 }
 
+void transport_loop_unwatch(struct transport_loop *loop, curl_socket_t fd)
+{
+    watch_stop(loop->watches[fd]);
+}
+
+void transport_loop_keep_open(struct transport_loop *loop, curl_socket_t fd)
+{
+    loop->watches[fd]->is_kept_open = true;
+}
+
 static int on_close_socket(void *arg, curl_socket_t fd)
 {
-    watch_free(arg, fd);
-    return close(fd);
+    struct transport_loop *loop = arg;
+    bool is_kept_open = loop->watches[fd]->is_kept_open;
+
+    watch_free(loop, fd);
+    return is_kept_open ? 0 : close(fd);
 }
 
 void transport_loop_adopt(struct transport_loop *loop, CURL *easy)
@@ -212,10 +226,11 @@ void transport_loop_release(struct transport_loop *loop)
     free(loop->watches);
 }
 
-void transport_loop_set_max_connections(struct transport_loop *loop, long most)
+void transport_loop_expect_connections(struct transport_loop *loop, long more)
 {
+    loop->max_connections += more;
     for (size_t i = 0; i < MULTI_COUNT; i++)
-        curl_multi_setopt(loop->multis[i].handle, CURLMOPT_MAXCONNECTS, most);
+        curl_multi_setopt(loop->multis[i].handle, CURLMOPT_MAXCONNECTS, loop->max_connections);
 }
 
 struct multi *transport_loop_next_multi(struct transport_loop *loop)

@@ -1,6 +1,6 @@
 /*
  * libcurl's multi handles on libevent, by the multi-socket API: the half of
- * the transport that knows sockets and timers and no HTTP. For transport.c
+ * the transport that knows sockets and timers and no HTTP. For transport*.c
  * alone.
  */
 #ifndef FANOUT_TRANSPORT_LOOP_H
@@ -35,6 +35,7 @@ struct transport_loop {
     size_t next_multi;
     struct watch **watches; /* one for each socket of libcurl's, by descriptor */
     size_t watch_room;
+    long max_connections; /* that each multi may keep open */
     /* Called for each transfer that has ended; may add and remove handles. */
     void (*on_end)(CURL *easy, CURLcode code);
 };
@@ -44,8 +45,8 @@ bool transport_loop_init(struct transport_loop *loop, struct event_base *base,
 /* Needs every easy handle removed. */
 void transport_loop_release(struct transport_loop *loop);
 
-/* How many connections each multi may keep open. */
-void transport_loop_set_max_connections(struct transport_loop *loop, long most);
+/* So many connections more may be kept open. */
+void transport_loop_expect_connections(struct transport_loop *loop, long more);
 /* The multi for a new easy handle: taken in turns. */
 struct multi *transport_loop_next_multi(struct transport_loop *loop);
 /* Makes the closing of the handle's sockets ours; it must then run on a multi of this loop, and
@@ -53,5 +54,9 @@ struct multi *transport_loop_next_multi(struct transport_loop *loop);
 void transport_loop_adopt(struct transport_loop *loop, CURL *easy);
 curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
                                          const struct curl_sockaddr *address);
+/* Somebody else watches the socket from here on; libcurl still closes it. */
+void transport_loop_unwatch(struct transport_loop *loop, curl_socket_t fd);
+/* The socket is the caller's: when libcurl closes it, it stays open. */
+void transport_loop_keep_open(struct transport_loop *loop, curl_socket_t fd);
 
 #endif

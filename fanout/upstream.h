@@ -26,6 +26,12 @@ struct status_range {
     unsigned high;
 };
 
+/* By what a fetch goes: see transport_way.h. */
+enum transport_choice {
+    TRANSPORT_AUTO, /* lean where it can be, else libcurl */
+    TRANSPORT_CURL,
+};
+
 struct string_list {
     char **items;
     size_t count;
@@ -39,6 +45,7 @@ struct upstream_settings {
     uint64_t connect_timeout_us; /* for each address tried, TLS included */
     uint64_t queue_timeout_us;   /* longest wait for a slot; CLOCK_NEVER: until the deadline */
     uint64_t idle_timeout_us;    /* a keep-alive connection idle for longer is not used again */
+    enum transport_choice transport;
     unsigned max_in_flight;
     size_t max_response_bytes; /* of the body, decoded */
     unsigned max_json_depth;

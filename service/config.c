@@ -224,6 +224,12 @@ static void fill_endpoint(struct config_loader *loader, const struct config_fram
         endpoint->deadline_us = config->deadline_us;
 }
 
+static void force_transport(struct config *config)
+{
+    for (size_t i = 0; i < config->upstream_count && config->transport == TRANSPORT_CURL; i++)
+        config->upstreams[i].transport = TRANSPORT_CURL;
+}
+
 static void check_endpoint(struct config_loader *loader, const struct config_frame *frame)
 {
     const struct config_endpoint *endpoint = &loader->config->endpoints[frame->index];
@@ -327,6 +333,7 @@ static void finish(struct config_loader *loader)
     for (size_t i = 0; i < loader->frame_count; i++)
         if (loader->frames[i].kind == SECTION_ENDPOINT)
             fill_endpoint(loader, &loader->frames[i]);
+    force_transport(loader->config);
     for (size_t i = 0; i < loader->frame_count && loader->error_count == 0; i++)
         check_frame(loader, &loader->frames[i]);
 }

@@ -58,11 +58,12 @@ struct config {
     size_t max_pipelined;   /* requests of a connection that wait for their answers */
     size_t max_connections; /* of callers */
     size_t max_connections_per_client;
-    uint64_t idle_timeout_us;   /* how long a caller may take: to ask anything, */
-    uint64_t header_timeout_us; /* for a header section, */
-    uint64_t body_timeout_us;   /* for a body, */
-    uint64_t write_timeout_us;  /* to read some of an answer */
-    bool confine;               /* confine.h */
+    uint64_t idle_timeout_us;        /* how long a caller may take: to ask anything, */
+    uint64_t header_timeout_us;      /* for a header section, */
+    uint64_t body_timeout_us;        /* for a body, */
+    uint64_t write_timeout_us;       /* to read some of an answer */
+    bool confine;                    /* confine.h */
+    enum transport_choice transport; /* curl: for every upstream */
     enum trace_level log_level;
     struct deny_list denied; /* every upstream's settings point here */
     struct resolver_settings resolver;

@@ -27,6 +27,7 @@ static const char *const certificate_labels[] = {"CERTIFICATE", "X509 CERTIFICAT
                                                  "TRUSTED CERTIFICATE", NULL};
 static const char *const key_labels[] = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY",
                                          "ENCRYPTED PRIVATE KEY", NULL};
+static const char *const transports[] = {"auto", "curl", NULL};
 static const char *const shapes[] = {"list", "map", NULL};
 
 /* For lists, `least` is the least number of items. */
@@ -74,6 +75,8 @@ static const struct config_option top[] = {
      "how long its body may take"},
     {"write_timeout", &config_duration, TOP(write_timeout_us), "30s", MS, DAY, NULL,
      "how long it may read nothing of an answer"},
+    {"transport", &config_choice, TOP(transport), "auto", 0, 0, transports,
+     "curl: all exchanges by libcurl alone; auto: only what needs it"},
     {"log_level", &config_choice, TOP(log_level), "info", 0, 0, log_levels,
      "error, warn, info or debug"},
     {"confine", &config_flag, TOP(confine), "true", 0, 0, NULL,
@@ -114,6 +117,8 @@ static const struct config_option upstream[] = {
      "a connection unused for longer is not used again"},
     {"max_in_flight", &config_count, UPSTREAM(max_in_flight), "64", 1, MILLION, NULL,
      "fetches at once from this upstream"},
+    {"transport", &config_choice, UPSTREAM(transport), "auto", 0, 0, transports,
+     "curl: by libcurl alone; auto: by the lean way where it can be"},
     {"max_response", &config_size, UPSTREAM(max_response_bytes), "8m", 1, GIB, NULL,
      "largest body of an answer"},
     {"max_json_depth", &config_count, UPSTREAM(max_json_depth), "64", 1, JSON_DEPTH_LIMIT, NULL,

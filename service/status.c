@@ -3,6 +3,7 @@
 
 #include "fanout/budget.h"
 #include "fanout/fanout.h"
+#include "fanout/transport.h"
 #include "service/reply.h"
 #include "service/worker.h"
 
@@ -79,6 +80,7 @@ static cJSON *describe_upstream(struct upstream *upstream)
     limiter_lane_counts(upstream->lane, &counts);
     cJSON_AddStringToObject(object, "name", upstream->settings->name);
     cJSON_AddStringToObject(object, "url", upstream->settings->url_text);
+    cJSON_AddStringToObject(object, "transport", transport_way_name(upstream->settings));
     cJSON_AddNumberToObject(object, "in_flight", counts.in_flight);
     cJSON_AddNumberToObject(object, "max_in_flight", counts.max_in_flight);
     cJSON_AddNumberToObject(object, "queued", counts.queued);

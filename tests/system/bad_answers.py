@@ -38,7 +38,6 @@ class Case:
     status: int | None = None  # where it is one of them; None: any
     method: str = "GET"
     settings: dict = field(default_factory=dict)
-    lenient: str | None = None  # what libcurl lets pass though it must not
 
 
 def sent(name, data, codes, kept=False, body=ANY, **more):

@@ -250,9 +250,6 @@ def size(line, codes="protocol_error", kept=False, **more):
     )
 
 
-LENIENT_CHUNK = "libcurl passes over what stands behind a chunk size (RFC 9112, 7.1)"
-
-
 CHUNKS = [
     size(b"2\r\n", "ok", True),
     size(b"0002\r\n", "ok", True),
@@ -265,18 +262,18 @@ CHUNKS = [
     size(b"-2\r\n"),
     size(b"+2\r\n"),
     size(b"0x2\r\n"),
-    size(b"2h\r\n", lenient=LENIENT_CHUNK),
-    size(b"2 2\r\n", lenient=LENIENT_CHUNK),
-    size(b"2_\r\n", lenient=LENIENT_CHUNK),
-    size(b"2.\r\n", lenient=LENIENT_CHUNK),
+    size(b"2h\r\n"),
+    size(b"2 2\r\n"),
+    size(b"2_\r\n"),
+    size(b"2.\r\n"),
     size(b" 2\r\n"),
     size(b"\r\n"),
     size(b";a=b\r\n"),
     size(b'"2"\r\n'),
-    size(b"2\0\r\n", lenient=LENIENT_CHUNK),
+    size(b"2\0\r\n"),
     size(b"2\r"),
     size(b"2\n", "ok|protocol_error", None),
-    size(b"2\r\r\n", lenient=LENIENT_CHUNK),
+    size(b"2\r\r\n"),
     size(b"10000000000000002\r\n"),
     size(b"00000000000000000000000000000000000000002\r\n", "ok|protocol_error", None),
     size(b"FFFFFFFFFFFFFFFF\r\n", "protocol_error|response_too_large"),

@@ -1,4 +1,7 @@
-"""Whatever an upstream sends, a fetch ends in time, as what it is, and harms no other."""
+"""Whatever an upstream sends, a fetch ends in time, as what it is, and harms no other.
+
+All of it holds on both ways of the transport: what an answer means must not depend on the way.
+"""
 
 import pathlib
 import select
@@ -9,22 +12,35 @@ from bad_answers import ANY, STRAY
 from bad_answers_bodies import BODIES_CASES
 from bad_answers_framing import FRAMING_CASES
 from bad_answers_heads import HEADS_CASES
-from fanoutd_process import BINARY, run_fanoutd, section
+from fanoutd_process import BINARY, section
 from http_wire import WAIT_SECONDS, outcome_of
 from scripted_upstream import closing, gated, in_turn, json_body, raw, resetting
 
 RIGHT = json_body('"right"')
 METHODS = ["GET", "HEAD", "POST"]
 MAX_GROWTH_KB = 48 * 1024
+IGNORED = {"id": None, "elapsed_ms": None, "error": None}  # where two ways may differ
 ALL = [*FRAMING_CASES, *HEADS_CASES, *BODIES_CASES]
 IS_SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()  # it keeps freed memory
-# Later ones are stricter, each in its own way.
-IS_MEASURED_LIBCURL = "libcurl/7.88." in run_fanoutd("--version").stdout
 
 
-def start(fanoutd, one, **settings):
+WAYS = ["auto", "curl"]
+
+
+def upstream_section(name, one, **settings):
     wanted = {"timeout": "5s", "allow_methods": METHODS, "allow_body": True, **settings}
-    return fanoutd(section("one", one, **wanted), workers=1, deadline="15s")
+    return section(name, one, **wanted)
+
+
+@pytest.fixture(params=WAYS)
+def start(fanoutd, request):
+    """Starts fanoutd with one upstream, on either way."""
+
+    def start_with(one):
+        asked = upstream_section("one", one, transport=request.param)
+        return fanoutd(asked, workers=1, deadline="15s")
+
+    return start_with
 
 
 def fetch(server, method="GET", **more):
@@ -49,32 +65,37 @@ def check_result(result, case):
     assert case.status is None or result["status"] == case.status, result
 
 
-def as_parameter(case):
-    mark = pytest.mark.xfail(strict=IS_MEASURED_LIBCURL, reason=case.lenient)
-    return pytest.param(case, id=case.name, marks=[mark] if case.lenient else [])
+def fetch_by_both_ways(server, method="GET"):
+    requests = [{"upstream": way, "method": method} for way in WAYS]
+    return server.post({"requests": requests}).results
 
 
-@pytest.mark.parametrize("case", map(as_parameter, ALL))
+@pytest.mark.parametrize("case", [pytest.param(case, id=case.name) for case in ALL])
 def test_a_fetch_ends_as_what_it_is_and_the_next_is_fine(fanoutd, upstream, case):
-    one = upstream(in_turn(case.behaviour, RIGHT))
-    server = start(fanoutd, one, **case.settings)
+    ones = [upstream(in_turn(case.behaviour, RIGHT)) for _ in WAYS]
+    sections = [
+        upstream_section(way, one, transport=way, **case.settings) for way, one in zip(WAYS, ones)
+    ]
+    server = fanoutd(*sections, workers=1, deadline="15s")
     before = peak_kb(server)
 
-    check_result(fetch(server, case.method), case)
+    lean, curl = fetch_by_both_ways(server, case.method)
+    check_result(lean, case)
+    assert outcome_of(lean) == outcome_of(curl), (lean, curl)
+    assert {**lean, **IGNORED} == {**curl, **IGNORED}
     server.wait_for_state(in_flight=0, queued=0)
-    if case.kept is False:
-        one.wait_until(lambda _: one.open_connections == 0, "the connection is closed")
-    result = fetch(server)
-
-    assert outcome_of(result) == "ok" and result["body"] == "right", result
-    assert len(one.requests) == 2
-    if case.kept is not None:
-        assert one.connections == (1 if case.kept else 2)
+    for one in ones if case.kept is False else []:
+        one.wait_until(lambda _, one=one: one.open_connections == 0, "the connection is closed")
+    for result in fetch_by_both_ways(server):
+        assert outcome_of(result) == "ok" and result["body"] == "right", result
+    for one in ones:
+        assert len(one.requests) == 2
+        assert case.kept is None or one.connections == (1 if case.kept else 2)
     assert IS_SANITIZED or peak_kb(server) - before < MAX_GROWTH_KB
 
 
-def test_a_port_that_refuses_is_asked_again_the_next_time(fanoutd, upstream, refusing_port):
-    server = start(fanoutd, refusing_port)
+def test_a_port_that_refuses_is_asked_again_the_next_time(start, upstream, refusing_port):
+    server = start(refusing_port)
     assert outcome_of(fetch(server)) == "connect_refused"
     refusing_port.close()
 
@@ -96,7 +117,7 @@ def test_a_port_that_refuses_is_asked_again_the_next_time(fanoutd, upstream, ref
     ids=["an answer", "a timeout", "an interim answer", "half an answer", "a line end", "a NUL"],
 )
 @pytest.mark.parametrize("then", ["it stays open", "it closes"])
-def test_what_comes_on_an_idle_connection_answers_nothing(fanoutd, upstream, gate, stray, then):
+def test_what_comes_on_an_idle_connection_answers_nothing(start, upstream, gate, stray, then):
     asked, told = gate(), gate()
 
     def answer_and_more(exchange):
@@ -108,7 +129,7 @@ def test_what_comes_on_an_idle_connection_answers_nothing(fanoutd, upstream, gat
             exchange.sock.close()
         told.open()
 
-    server = start(fanoutd, upstream(in_turn(answer_and_more, RIGHT)))
+    server = start(upstream(in_turn(answer_and_more, RIGHT)))
     assert fetch(server)["body"] == [1]
     asked.open()
     wait_for_gate(told)
@@ -128,9 +149,9 @@ STALE = [
 
 @pytest.mark.parametrize("end", STALE)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_kept_connection_that_ends_as_it_is_asked_is_replaced(fanoutd, upstream, end, method):
+def test_a_kept_connection_that_ends_as_it_is_asked_is_replaced(start, upstream, end, method):
     one = upstream(in_turn(RIGHT, end, RIGHT))
-    server = start(fanoutd, one)
+    server = start(one)
     fetch(server)
 
     result = fetch(server, method)
@@ -140,9 +161,9 @@ def test_a_kept_connection_that_ends_as_it_is_asked_is_replaced(fanoutd, upstrea
 
 
 @pytest.mark.parametrize("end", STALE)
-def test_a_post_is_never_sent_twice(fanoutd, upstream, end):
+def test_a_post_is_never_sent_twice(start, upstream, end):
     one = upstream(in_turn(RIGHT, end, RIGHT))
-    server = start(fanoutd, one)
+    server = start(one)
     fetch(server)
 
     result = fetch(server, "POST", body={"pay": 1})
@@ -160,9 +181,9 @@ def test_a_post_is_never_sent_twice(fanoutd, upstream, end):
     ],
     ids=["a length", "chunks", "nonsense"],
 )
-def test_an_answer_that_had_begun_is_not_asked_for_again(fanoutd, upstream, data):
+def test_an_answer_that_had_begun_is_not_asked_for_again(start, upstream, data):
     one = upstream(in_turn(RIGHT, raw(data), RIGHT))
-    server = start(fanoutd, one)
+    server = start(one)
     fetch(server)
 
     assert outcome_of(fetch(server)) in ("reset", "protocol_error")

@@ -89,18 +89,32 @@ def test_an_upstream_that_was_restarted_is_found_again(fanoutd, upstream):
     assert server.get().outcomes == {"a": "ok"} and len(second.requests) == 1
 
 
-def test_what_may_not_be_sent_twice_never_rides_on_a_kept_connection(fanoutd, upstream):
-    one = upstream()
-    server = fanoutd(section("a", one, allow_methods=["GET", "POST"], allow_body=True), workers=1)
+def methods_by_connection(one):
+    by_connection = {}
+    for seen in one.requests:
+        by_connection.setdefault(seen.connection, []).append(seen.method)
+    return list(by_connection.values())
+
+
+def ask_three_times(fanoutd, one, **settings):
+    allowed = {"allow_methods": ["GET", "POST"], "allow_body": True}
+    server = fanoutd(section("a", one, **allowed, **settings), workers=1)
     post = {"requests": [{"upstream": "a", "method": "POST", "body": {}}]}
     for _ in range(3):
         assert server.get().status == 200
         assert server.post(post).status == 200
 
-    by_connection = {}
-    for seen in one.requests:
-        by_connection.setdefault(seen.connection, []).append(seen.method)
-    assert all(methods[1:].count("POST") == 0 for methods in by_connection.values()), by_connection
+
+def test_every_method_rides_on_a_kept_connection(fanoutd, upstream):
+    one = upstream()
+    ask_three_times(fanoutd, one)
+    assert methods_by_connection(one) == [["GET", "POST"] * 3]
+
+
+def test_libcurl_gets_a_fresh_connection_for_what_it_must_not_send_again(fanoutd, upstream):
+    one = upstream()
+    ask_three_times(fanoutd, one, transport="curl")
+    assert all("POST" not in methods[1:] for methods in methods_by_connection(one))
 
 
 def test_a_post_on_which_the_upstream_closes_is_not_sent_again(fanoutd, upstream):

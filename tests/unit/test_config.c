@@ -304,6 +304,7 @@ static void every_option_is_printed_on_a_line_of_its_own(void **state)
                                    "  queue_timeout   = none\n"
                                    "  idle_timeout    = 30s\n"
                                    "  max_in_flight   = 64\n"
+                                   "  transport       = auto\n"
                                    "  max_response    = 8m\n"
                                    "  max_json_depth  = 64\n"
                                    "  header          = { \"A: 1\", \"B: \\\"2\\\"\" }\n"

@@ -1,0 +1,345 @@
+/*
+ * The way by libcurl alone: it keeps the connections, sends the request and
+ * finds the end of the answer. What it passes on, undecoded, is read by our own
+ * parser as well, which is stricter.
+ *
+ * An exchange has an easy handle that is kept and used again, last in first
+ * out; it stays with one multi for life, so it finds the connection that it
+ * left there. A method that is not idempotent never rides on a kept connection:
+ * libcurl would silently send it again.
+ */
+#include "fanout/heap.h"
+#include "fanout/http_request.h"
+#include "fanout/http_response.h"
+#include "fanout/mem.h"
+#include "fanout/transport_origin.h"
+#include "fanout/transport_way.h"
+#include "fanout/upstream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#define MOST_IDLE_EXCHANGES 256
+
+struct curl_peer {
+    struct transport_peer face;
+    struct transport *transport;
+    struct origin origin;
+    struct curl_slist *headers; /* for an exchange without headers of its own */
+    LIST_HEAD(curl_exchanges, curl_exchange) idle;
+    size_t idle_count;
+};
+
+struct curl_exchange {
+    struct exchange face;
+    LIST_ENTRY(curl_exchange) link;
+    struct curl_peer *peer;
+    struct handle handle;
+    struct curl_slist *headers; /* NULL: the peer's */
+    struct address address;
+    bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
+    struct http_response answer;
+    struct exchange_response response;
+    exchange_done *on_done;
+    void *arg;
+};
+
+/* ---- peers ---- */
+
+static void add_field(void *arg, const char *name, const char *value)
+{
+    struct curl_slist **list = arg;
+    char *line = value[0] != '\0' ? mem_printf("%s: %s", name, value) : mem_printf("%s;", name);
+
+    *list = curl_slist_append(*list, line);
+    free(line);
+}
+
+/* All fields, and nothing of libcurl's own: it never waits for 100, and names no type. */
+static struct curl_slist *make_headers(const struct curl_peer *peer, const struct header_list *own)
+{
+    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
+
+    if (header_list_find(&peer->origin.settings->headers, "Content-Type") == NULL &&
+        (own == NULL || header_list_find(own, "Content-Type") == NULL))
+        list = curl_slist_append(list, "Content-Type:");
+    http_request_each_field(peer->origin.settings, own, add_field, &list);
+    return list;
+}
+
+static void exchange_free(struct curl_exchange *exchange)
+{
+    handle_release(&exchange->handle);
+    free(exchange);
+}
+
+static void curl_peer_free(struct transport_peer *face)
+{
+    struct curl_peer *peer = (struct curl_peer *)face;
+    struct curl_exchange *exchange;
+
+    while ((exchange = LIST_FIRST(&peer->idle)) != NULL) {
+        LIST_REMOVE(exchange, link);
+        exchange_free(exchange);
+    }
+    curl_slist_free_all(peer->headers);
+    origin_release(&peer->origin);
+    free(peer);
+}
+
+static struct transport_peer *curl_peer_new(struct transport *transport,
+                                            const struct upstream_settings *settings)
+{
+    struct curl_peer *peer = mem_zalloc(sizeof *peer);
+
+    peer->face.way = &transport_curl;
+    peer->transport = transport;
+    LIST_INIT(&peer->idle);
+    if (!origin_init(&peer->origin, &transport->loop, settings)) {
+        curl_peer_free(&peer->face);
+        return NULL;
+    }
+    peer->headers = make_headers(peer, NULL);
+    return &peer->face;
+}
+
+/* ---- what comes ---- */
+
+static bool is_over(const struct curl_exchange *exchange)
+{
+    return exchange->answer.phase == HTTP_RESPONSE_DONE ||
+           exchange->answer.phase == HTTP_RESPONSE_FAILED;
+}
+
+/* Anything but count stops the transfer. */
+static size_t take(struct curl_exchange *exchange, const char *bytes, size_t count)
+{
+    if (!is_over(exchange))
+        http_response_take(&exchange->answer, bytes, count);
+    return exchange->answer.phase == HTTP_RESPONSE_FAILED ? count + 1 : count;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
+{
+    (void)one;
+    return take(arg, bytes, count);
+}
+
+/* A line of a head. Trailers come here too, but with the chunks as well. */
+static size_t on_header(char *line, size_t one, size_t count, void *arg)
+{
+    struct curl_exchange *exchange = arg;
+
+    (void)one;
+    return exchange->answer.phase == HTTP_RESPONSE_BODY ? count : take(exchange, line, count);
+}
+
+/*
+ * The request is about to be sent on a connection, maybe one that was used before. What has come on
+ * that since is no answer to anything, and must not become the answer to this (over TLS it may be
+ * a session ticket, and records can't be forged).
+ */
+static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+    struct curl_exchange *exchange = arg;
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    char byte;
+
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    if (exchange->peer->origin.settings->url.tls)
+        return CURL_PREREQFUNC_OK;
+    curl_easy_getinfo(exchange->handle.easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd == CURL_SOCKET_BAD || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+        return CURL_PREREQFUNC_OK;
+    exchange->is_stale = true;
+    return CURL_PREREQFUNC_ABORT;
+}
+
+/* ---- what is asked ---- */
+
+static void on_end(struct handle *handle, CURLcode code);
+
+static void set_up(struct curl_exchange *exchange)
+{
+    CURL *easy = exchange->handle.easy;
+
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L); /* chunks come as they are */
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->peer->headers);
+}
+
+static struct curl_exchange *exchange_take(struct curl_peer *peer)
+{
+    struct curl_exchange *exchange = LIST_FIRST(&peer->idle);
+
+    if (exchange != NULL) {
+        LIST_REMOVE(exchange, link);
+        peer->idle_count--;
+        return exchange;
+    }
+    exchange = mem_zalloc(sizeof *exchange);
+    exchange->face.way = &transport_curl;
+    exchange->peer = peer;
+    if (!handle_init(&exchange->handle, &peer->origin, on_end)) {
+        exchange_free(exchange);
+        return NULL;
+    }
+    set_up(exchange);
+    return exchange;
+}
+
+/* Undoes what one request set, and keeps the handle for the next. */
+static void exchange_put_back(struct curl_exchange *exchange)
+{
+    struct curl_peer *peer = exchange->peer;
+    CURL *easy = exchange->handle.easy;
+
+    http_response_release(&exchange->answer);
+    buf_release(&exchange->response.body);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, NULL);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, peer->headers);
+    curl_slist_free_all(exchange->headers);
+    exchange->headers = NULL;
+    if (peer->idle_count >= MOST_IDLE_EXCHANGES) {
+        exchange_free(exchange);
+        return;
+    }
+    LIST_INSERT_HEAD(&peer->idle, exchange, link);
+    peer->idle_count++;
+}
+
+static void set_method(CURL *easy, const struct exchange_request *request)
+{
+    enum method method = request->method;
+
+    if (method == METHOD_HEAD) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    if (http_request_has_length(method, request->body != NULL)) {
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_length);
+        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+    }
+    if (method != METHOD_GET || request->body != NULL)
+        curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_name(method));
+}
+
+static void begin(struct curl_exchange *exchange, const struct exchange_request *request)
+{
+    CURL *easy = exchange->handle.easy;
+
+    set_method(easy, request);
+    if (request->target != NULL)
+        curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
+    if (request->headers != NULL) {
+        exchange->headers = make_headers(exchange->peer, request->headers);
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
+    }
+    if (!method_is_idempotent(request->method))
+        curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    exchange->address = *request->address;
+    exchange->is_stale = false;
+    exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
+    buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
+                      request->budget);
+    http_response_init(&exchange->answer, request->method, &exchange->response.body);
+}
+
+static struct exchange *curl_send(struct transport_peer *face,
+                                  const struct exchange_request *request, exchange_done *on_done,
+                                  void *arg)
+{
+    struct curl_exchange *exchange = exchange_take((struct curl_peer *)face);
+
+    if (exchange == NULL)
+        return NULL;
+    exchange->on_done = on_done;
+    exchange->arg = arg;
+    begin(exchange, request);
+    if (handle_start(&exchange->handle, &exchange->address))
+        return &exchange->face;
+    exchange_put_back(exchange);
+    return NULL;
+}
+
+static void curl_cancel(struct exchange *face)
+{
+    struct curl_exchange *exchange = (struct curl_exchange *)face;
+
+    handle_stop(&exchange->handle);
+    exchange_put_back(exchange);
+}
+
+static bool curl_is_connected(const struct exchange *face)
+{
+    curl_off_t connected_us = 0;
+
+    curl_easy_getinfo(((const struct curl_exchange *)face)->handle.easy,
+                      CURLINFO_PRETRANSFER_TIME_T, &connected_us);
+    return connected_us > 0;
+}
+
+/* ---- how an exchange ended ---- */
+
+/* Nothing was sent yet, so this is no second attempt. False: libcurl failed for want of memory. */
+static bool send_afresh(struct curl_exchange *exchange)
+{
+    exchange->is_stale = false;
+    handle_stop(&exchange->handle);
+    curl_easy_setopt(exchange->handle.easy, CURLOPT_FRESH_CONNECT, 1L);
+    return handle_start(&exchange->handle, &exchange->address);
+}
+
+static void judge(struct curl_exchange *exchange, CURLcode code)
+{
+    struct http_response *answer = &exchange->answer;
+    struct exchange_response *response = &exchange->response;
+
+    if (code == CURLE_OK && !is_over(exchange))
+        http_response_end(answer);
+    if (answer->phase == HTTP_RESPONSE_FAILED) {
+        response->outcome = answer->outcome;
+        response->detail = answer->reason;
+    } else if (answer->phase != HTTP_RESPONSE_DONE) {
+        response->outcome = handle_outcome(&exchange->handle, code);
+        response->detail = handle_detail(&exchange->handle, code, response->outcome);
+    }
+    response->status = answer->status;
+    response->content_type = answer->content_type;
+}
+
+static void on_end(struct handle *handle, CURLcode code)
+{
+    struct curl_exchange *exchange = heap_owner(handle, struct curl_exchange, handle);
+
+    if (exchange->is_stale && send_afresh(exchange))
+        return;
+    judge(exchange, code);
+    handle_stop(handle);
+    exchange->on_done(exchange->arg, &exchange->response);
+    exchange_put_back(exchange);
+}
+
+const struct transport_way transport_curl = {
+    .name = "curl",
+    .peer_new = curl_peer_new,
+    .peer_free = curl_peer_free,
+    .send = curl_send,
+    .cancel = curl_cancel,
+    .is_connected = curl_is_connected,
+};

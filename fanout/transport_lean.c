@@ -1,0 +1,400 @@
+/*
+ * The lean way: our own HTTP/1.1 on a connection that libcurl opened.
+ *
+ *   lean_send ─► a kept connection ─────────────► send ─► receive ─► finish
+ *       │                                          ▲ │
+ *       ╰──────► connector_start ┄┄► on_connected ─╯ ╰► repeat (it was closed
+ *                     ▲                                 before a byte came)
+ *                     ╰────────────────────────────────────╯
+ */
+#include "fanout/heap.h"
+#include "fanout/http_request.h"
+#include "fanout/http_response.h"
+#include "fanout/mem.h"
+#include "fanout/transport_origin.h"
+#include "fanout/transport_pool.h"
+#include "fanout/transport_way.h"
+#include "fanout/upstream.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST_IDLE_EXCHANGES 256
+#define MOST_KEPT_REQUEST   4096
+#define MOST_COPIED_BODY    4096 /* goes out with the head, in one piece */
+
+struct lean_peer {
+    struct transport_peer face;
+    struct transport *transport;
+    struct origin origin;
+    struct connectors connectors;
+    struct pool pool;
+    struct http_request_template template;
+    LIST_HEAD(lean_exchanges, lean_exchange) idle;
+    size_t idle_count;
+};
+
+struct lean_exchange {
+    struct exchange face;
+    LIST_ENTRY(lean_exchange) link;
+    struct lean_peer *peer;
+    struct connector *connector;        /* while it connects */
+    struct pool_connection *connection; /* from then on */
+    struct address address;
+    bool may_repeat; /* the connection was kept, and a second try does no harm */
+    bool has_stray;  /* something came behind the answer */
+    struct buf head; /* of the request; small bodies stand behind it */
+    const char *body;
+    size_t body_length;
+    size_t sent; /* of head and body */
+    struct http_response answer;
+    struct exchange_response response;
+    exchange_done *on_done;
+    void *arg;
+};
+
+/* ---- peers ---- */
+
+static void lean_peer_free(struct transport_peer *face)
+{
+    struct lean_peer *peer = (struct lean_peer *)face;
+    struct lean_exchange *exchange;
+
+    while ((exchange = LIST_FIRST(&peer->idle)) != NULL) {
+        LIST_REMOVE(exchange, link);
+        buf_release(&exchange->head);
+        free(exchange);
+    }
+    pool_release(&peer->pool);
+    connectors_release(&peer->connectors);
+    http_request_template_release(&peer->template);
+    origin_release(&peer->origin);
+    free(peer);
+}
+
+static struct transport_peer *lean_peer_new(struct transport *transport,
+                                            const struct upstream_settings *settings)
+{
+    struct lean_peer *peer = mem_zalloc(sizeof *peer);
+
+    peer->face.way = &transport_lean;
+    peer->transport = transport;
+    LIST_INIT(&peer->idle);
+    pool_init(&peer->pool, transport->base, transport->timers, settings->idle_timeout_us);
+    connectors_init(&peer->connectors, &peer->origin);
+    http_request_template_init(&peer->template, settings);
+    if (origin_init(&peer->origin, &transport->loop, settings))
+        return &peer->face;
+    lean_peer_free(&peer->face);
+    return NULL;
+}
+
+/* ---- exchanges ---- */
+
+static struct lean_exchange *exchange_take(struct lean_peer *peer)
+{
+    struct lean_exchange *exchange = LIST_FIRST(&peer->idle);
+
+    if (exchange != NULL) {
+        LIST_REMOVE(exchange, link);
+        peer->idle_count--;
+        return exchange;
+    }
+    exchange = mem_zalloc(sizeof *exchange);
+    exchange->face.way = &transport_lean;
+    exchange->peer = peer;
+    buf_init(&exchange->head, BUF_UNLIMITED);
+    return exchange;
+}
+
+static void exchange_put_back(struct lean_exchange *exchange)
+{
+    struct lean_peer *peer = exchange->peer;
+
+    http_response_release(&exchange->answer);
+    buf_release(&exchange->response.body);
+    if (peer->idle_count >= MOST_IDLE_EXCHANGES || exchange->head.room > MOST_KEPT_REQUEST) {
+        buf_release(&exchange->head);
+        free(exchange);
+        return;
+    }
+    buf_clear(&exchange->head);
+    LIST_INSERT_HEAD(&peer->idle, exchange, link);
+    peer->idle_count++;
+}
+
+static void begin(struct lean_exchange *exchange, const struct exchange_request *request)
+{
+    bool is_small = request->body_length <= MOST_COPIED_BODY;
+    struct http_request wanted = {
+        .method = request->method,
+        .target = request->target,
+        .headers = request->headers,
+        .has_length = http_request_has_length(request->method, request->body != NULL),
+        .body_length = request->body_length,
+    };
+
+    exchange->address = *request->address;
+    exchange->may_repeat = method_is_idempotent(request->method);
+    exchange->has_stray = false;
+    exchange->sent = 0;
+    exchange->connector = NULL;
+    exchange->connection = NULL;
+    http_request_write(&exchange->peer->template, &wanted, &exchange->head);
+    if (is_small)
+        buf_append(&exchange->head, request->body, request->body_length);
+    exchange->body = request->body;
+    exchange->body_length = is_small ? 0 : request->body_length;
+    exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
+    buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
+                      request->budget);
+    http_response_init(&exchange->answer, request->method, &exchange->response.body);
+}
+
+/* ---- the end ---- */
+
+static bool is_all_sent(const struct lean_exchange *exchange)
+{
+    return exchange->sent == exchange->head.len + exchange->body_length;
+}
+
+static void let_go_of_connection(struct lean_exchange *exchange)
+{
+    struct pool_connection *connection = exchange->connection;
+    const struct http_response *answer = &exchange->answer;
+
+    exchange->connection = NULL;
+    if (connection == NULL)
+        return;
+    if (answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->has_stray &&
+        is_all_sent(exchange))
+        pool_give(connection);
+    else
+        pool_close(connection);
+}
+
+static void report(struct lean_exchange *exchange)
+{
+    exchange->response.status = exchange->answer.status;
+    exchange->response.content_type = exchange->answer.content_type;
+    exchange->on_done(exchange->arg, &exchange->response);
+    exchange_put_back(exchange);
+}
+
+/* The answer is as it is; the parser has judged it. */
+static void finish(struct lean_exchange *exchange)
+{
+    if (exchange->answer.phase == HTTP_RESPONSE_FAILED) {
+        exchange->response.outcome = exchange->answer.outcome;
+        exchange->response.detail = exchange->answer.reason;
+    }
+    let_go_of_connection(exchange);
+    report(exchange);
+}
+
+/* The detail may be the connection's. */
+static void fail(struct lean_exchange *exchange, enum outcome outcome, const char *detail)
+{
+    struct pool_connection *connection = exchange->connection;
+
+    exchange->connection = NULL;
+    exchange->response.outcome = outcome;
+    exchange->response.detail = detail;
+    report(exchange);
+    if (connection != NULL)
+        pool_close(connection);
+}
+
+static void lean_cancel(struct exchange *face)
+{
+    struct lean_exchange *exchange = (struct lean_exchange *)face;
+
+    if (exchange->connector != NULL)
+        connector_cancel(exchange->connector);
+    if (exchange->connection != NULL)
+        pool_close(exchange->connection);
+    exchange_put_back(exchange);
+}
+
+static bool lean_is_connected(const struct exchange *face)
+{
+    return ((const struct lean_exchange *)face)->connection != NULL;
+}
+
+/* ---- sending ---- */
+
+static enum channel_answer send_piece(struct lean_exchange *exchange)
+{
+    const struct buf *head = &exchange->head;
+    bool is_in_head = exchange->sent < head->len;
+    const char *start =
+        is_in_head ? head->data + exchange->sent : exchange->body + (exchange->sent - head->len);
+    size_t count = (is_in_head ? head->len : head->len + exchange->body_length) - exchange->sent;
+    size_t sent;
+    enum channel_answer answer = channel_send(&exchange->connection->channel, start, count, &sent);
+
+    exchange->sent += sent;
+    return answer;
+}
+
+/*
+ * Sends what can be sent. Where the upstream takes no more, it may have said why: what it sent is
+ * read first, and the connection's failure is found there.
+ */
+static enum channel_answer send_rest(struct lean_exchange *exchange)
+{
+    enum channel_answer answer = CHANNEL_MOVED;
+
+    while (answer == CHANNEL_MOVED && !is_all_sent(exchange))
+        answer = send_piece(exchange);
+    pool_want_write(exchange->connection, answer == CHANNEL_AGAIN);
+    if (answer == CHANNEL_BROKEN)
+        pool_wake(exchange->connection);
+    return answer;
+}
+
+/* ---- connecting ---- */
+
+static void on_event(void *arg, short what);
+
+static void on_connected(void *arg, enum outcome outcome, const char *detail,
+                         struct channel channel)
+{
+    struct lean_exchange *exchange = arg;
+
+    exchange->connector = NULL;
+    if (outcome != OUTCOME_OK) {
+        fail(exchange, outcome, detail);
+        return;
+    }
+    exchange->connection =
+        pool_add(&exchange->peer->pool, &exchange->address, channel, on_event, exchange);
+    send_rest(exchange);
+}
+
+static bool connect_afresh(struct lean_exchange *exchange)
+{
+    exchange->may_repeat = false;
+    exchange->sent = 0;
+    exchange->connector =
+        connector_start(&exchange->peer->connectors, &exchange->address, on_connected, exchange);
+    return exchange->connector != NULL;
+}
+
+/* The kept connection was closed before it could carry anything. */
+static void repeat(struct lean_exchange *exchange)
+{
+    pool_close(exchange->connection);
+    exchange->connection = NULL;
+    if (!connect_afresh(exchange))
+        fail(exchange, OUTCOME_INTERNAL, "no connection could be started");
+}
+
+/* False: there is none, or it turned out to be closed when nothing had been sent yet. */
+static bool use_kept_connection(struct lean_exchange *exchange)
+{
+    struct lean_peer *peer = exchange->peer;
+
+    exchange->connection = pool_take(&peer->pool, &exchange->address, on_event, exchange);
+    if (exchange->connection == NULL)
+        return false;
+    if (send_rest(exchange) != CHANNEL_BROKEN || exchange->sent > 0)
+        return true;
+    pool_close(exchange->connection);
+    exchange->connection = NULL;
+    return false;
+}
+
+static struct exchange *lean_send(struct transport_peer *face,
+                                  const struct exchange_request *request, exchange_done *on_done,
+                                  void *arg)
+{
+    struct lean_exchange *exchange = exchange_take((struct lean_peer *)face);
+
+    exchange->on_done = on_done;
+    exchange->arg = arg;
+    begin(exchange, request);
+    if (use_kept_connection(exchange) || connect_afresh(exchange))
+        return &exchange->face;
+    exchange_put_back(exchange);
+    return NULL;
+}
+
+/* ---- receiving ---- */
+
+static enum channel_answer receive_piece(struct lean_exchange *exchange)
+{
+    struct transport *transport = exchange->peer->transport;
+    struct channel *channel = &exchange->connection->channel;
+    size_t room, count;
+    char *direct = http_response_room(&exchange->answer, &room);
+    enum channel_answer answer;
+
+    if (direct != NULL) {
+        answer = channel_receive(channel, direct, room, &count);
+        http_response_took(&exchange->answer, count);
+        return answer;
+    }
+    answer = channel_receive(channel, transport->scratch, sizeof transport->scratch, &count);
+    if (http_response_take(&exchange->answer, transport->scratch, count) < count)
+        exchange->has_stray = true;
+    return answer;
+}
+
+static bool is_over(const struct lean_exchange *exchange)
+{
+    return exchange->answer.phase == HTTP_RESPONSE_DONE ||
+           exchange->answer.phase == HTTP_RESPONSE_FAILED;
+}
+
+/* The upstream closed the connection, or it broke. */
+static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
+{
+    enum outcome outcome;
+    const char *detail;
+
+    if (exchange->may_repeat && !http_response_has_begun(&exchange->answer)) {
+        repeat(exchange);
+    } else if (answer == CHANNEL_END) {
+        http_response_end(&exchange->answer);
+        finish(exchange);
+    } else {
+        outcome = channel_failure(&exchange->connection->channel, &detail);
+        fail(exchange, outcome, detail);
+    }
+}
+
+static void receive(struct lean_exchange *exchange)
+{
+    bool is_plain = exchange->connection->channel.connector == NULL;
+    enum channel_answer answer;
+
+    /* What TLS has taken from the socket already, nobody would tell us of. */
+    do
+        answer = receive_piece(exchange);
+    while (answer == CHANNEL_MOVED && !is_plain && !is_over(exchange));
+    if (is_over(exchange))
+        finish(exchange);
+    else if (answer == CHANNEL_END || answer == CHANNEL_BROKEN)
+        on_lost(exchange, answer);
+}
+
+static void on_event(void *arg, short what)
+{
+    struct lean_exchange *exchange = arg;
+
+    if ((what & EV_WRITE) != 0)
+        send_rest(exchange);
+    if ((what & EV_READ) != 0)
+        receive(exchange);
+}
+
+const struct transport_way transport_lean = {
+    .name = "lean",
+    .peer_new = lean_peer_new,
+    .peer_free = lean_peer_free,
+    .send = lean_send,
+    .cancel = lean_cancel,
+    .is_connected = lean_is_connected,
+};

@@ -1,0 +1,65 @@
+/*
+ * The open connections to one upstream. Kept ones are watched while they are
+ * idle: one that the upstream closes, or on which anything comes that nobody
+ * asked for, is dropped. The one used last is used next, so that what is not
+ * needed grows old and is closed. For transport_lean.c.
+ */
+#ifndef FANOUT_TRANSPORT_POOL_H
+#define FANOUT_TRANSPORT_POOL_H
+
+#include "fanout/timer.h"
+#include "fanout/transport_connect.h"
+
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct event_base;
+struct pool_site;
+
+struct pool {
+    struct event_base *base;
+    struct timers *timers;
+    uint64_t idle_timeout_us;
+    LIST_HEAD(pool_sites, pool_site) sites;
+    struct timer sweep; /* closes what has been idle for too long */
+};
+
+typedef void pool_event(void *arg, short what);
+
+/* One connection; its members are transport_pool.c's own, but for the channel. */
+struct pool_connection {
+    struct channel channel;
+    struct pool_site *site;
+    TAILQ_ENTRY(pool_connection) link; /* while idle */
+    struct event event;
+    short wanted; /* EV_READ, EV_WRITE: what the event is registered for */
+    uint64_t idle_since_us;
+    pool_event *on_event; /* NULL: idle */
+    void *arg;
+};
+
+void pool_init(struct pool *pool, struct event_base *base, struct timers *timers,
+               uint64_t idle_timeout_us);
+/* Closes what is idle; needs every connection in use given back or closed. */
+void pool_release(struct pool *pool);
+
+/* A kept connection that is fit to carry a request; NULL: none. It is the caller's until it is
+ * given back or closed; on_event is called when it can be read, or written if that is wanted. */
+struct pool_connection *pool_take(struct pool *pool, const struct address *address,
+                                  pool_event *on_event, void *arg);
+/* The same for a new one, just opened to that address; the channel is the pool's. */
+struct pool_connection *pool_add(struct pool *pool, const struct address *address,
+                                 struct channel channel, pool_event *on_event, void *arg);
+
+/* Whether to wait for room to write too. */
+void pool_want_write(struct pool_connection *connection, bool wants);
+/* Calls on_event for reading soon, from the loop, whatever the socket says. */
+void pool_wake(struct pool_connection *connection);
+
+/* Keeps it for the next request. Nothing of an answer may be outstanding. */
+void pool_give(struct pool_connection *connection);
+void pool_close(struct pool_connection *connection);
+
+#endif
