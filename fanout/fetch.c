@@ -239,15 +239,13 @@ static void end_from_the_loop(struct fetch *fetch, enum outcome outcome, const c
 /* The number-th address in this fetch's order. */
 static struct address address_at(const struct fetch *fetch, size_t number)
 {
-    const struct url *url = &settings_of(fetch)->url;
     const struct resolver_answer *answer = fetch->answer;
     struct address address;
 
-    if (answer != NULL)
-        address = answer->addresses[(fetch->address_first + number) % answer->count];
-    else
-        address_parse_ip(url->host, url->port, &address);
-    address_set_port(&address, url->port);
+    if (answer == NULL)
+        return fetch->request->upstream->address;
+    address = answer->addresses[(fetch->address_first + number) % answer->count];
+    address_set_port(&address, settings_of(fetch)->url.port);
     return address;
 }
 

@@ -296,7 +296,9 @@ static bool use_kept_connection(struct lean_exchange *exchange)
 {
     struct lean_peer *peer = exchange->peer;
 
-    exchange->connection = pool_take(&peer->pool, &exchange->address, on_event, exchange);
+    /* What can't be repeated must not find out the hard way that the connection is closed. */
+    exchange->connection =
+        pool_take(&peer->pool, &exchange->address, !exchange->may_repeat, on_event, exchange);
     if (exchange->connection == NULL)
         return false;
     if (send_rest(exchange) != CHANNEL_BROKEN || exchange->sent > 0)

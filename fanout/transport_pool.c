@@ -77,6 +77,16 @@ static bool is_quiet(struct pool_connection *connection)
     return recv(connection->channel.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+/*
+ * The same without a system call, by what the event loop knows: that the connection can be read,
+ * though its turn has not come yet. So whatever came before the loop last looked is seen, and with
+ * it all that came before what caused this request.
+ */
+static bool is_known_quiet(const struct pool_connection *connection)
+{
+    return (connection->event.ev_evcallback.evcb_flags & EVLIST_ACTIVE) == 0;
+}
+
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct pool_connection *connection = arg;
@@ -163,6 +173,13 @@ void pool_release(struct pool *pool)
         pool_close(TAILQ_FIRST(&site->idle));
 }
 
+static bool is_fit(struct pool_connection *connection, bool is_careful)
+{
+    if (is_careful || connection->channel.connector != NULL)
+        return is_quiet(connection);
+    return is_known_quiet(connection);
+}
+
 static struct pool_connection *use(struct pool_connection *connection, pool_event *on_event_of_user,
                                    void *arg)
 {
@@ -171,7 +188,7 @@ static struct pool_connection *use(struct pool_connection *connection, pool_even
     return connection;
 }
 
-struct pool_connection *pool_take(struct pool *pool, const struct address *address,
+struct pool_connection *pool_take(struct pool *pool, const struct address *address, bool is_careful,
                                   pool_event *on_event_of_user, void *arg)
 {
     struct pool_site *site = find_site(pool, address);
@@ -184,7 +201,7 @@ struct pool_connection *pool_take(struct pool *pool, const struct address *addre
         return NULL; /* the youngest; the sweep closes them all */
     do {
         connection = TAILQ_FIRST(&site->idle);
-        if (is_quiet(connection)) {
+        if (is_fit(connection, is_careful)) {
             TAILQ_REMOVE(&site->idle, connection, link);
             return use(connection, on_event_of_user, arg);
         }

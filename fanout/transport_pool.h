@@ -45,9 +45,12 @@ void pool_init(struct pool *pool, struct event_base *base, struct timers *timers
 /* Closes what is idle; needs every connection in use given back or closed. */
 void pool_release(struct pool *pool);
 
-/* A kept connection that is fit to carry a request; NULL: none. It is the caller's until it is
- * given back or closed; on_event is called when it can be read, or written if that is wanted. */
-struct pool_connection *pool_take(struct pool *pool, const struct address *address,
+/*
+ * A kept connection that is fit to carry a request; NULL: none. It is the caller's until it is
+ * given back or closed; on_event is called when it can be read, or written if that is wanted.
+ * is_careful: a system call is spent to see that it is still open at this very moment.
+ */
+struct pool_connection *pool_take(struct pool *pool, const struct address *address, bool is_careful,
                                   pool_event *on_event, void *arg);
 /* The same for a new one, just opened to that address; the channel is the pool's. */
 struct pool_connection *pool_add(struct pool *pool, const struct address *address,

@@ -61,6 +61,8 @@ void upstream_init(struct upstream *upstream, size_t index,
 {
     upstream->settings = settings;
     upstream->index = index;
+    if (settings->url.host_is_ip)
+        address_parse_ip(settings->url.host, settings->url.port, &upstream->address);
     upstream->lane = limiter_lane_new(limiter, settings->max_in_flight);
     for (size_t i = 0; i < OUTCOME_COUNT; i++)
         atomic_init(&upstream->outcomes[i], 0);

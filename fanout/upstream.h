@@ -67,6 +67,7 @@ struct upstream_settings {
 struct upstream {
     const struct upstream_settings *settings; /* not owned */
     size_t index;                             /* in the configuration's order */
+    struct address address;                   /* where the URL's host is numeric */
     struct limiter_lane *lane;
     atomic_uint_fast64_t outcomes[OUTCOME_COUNT]; /* fetches ended, by outcome */
 };

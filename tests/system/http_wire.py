@@ -7,6 +7,7 @@ import json
 import os
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -79,6 +80,8 @@ class Reader:
             data = self.sock.recv(262144)
         except (ConnectionResetError, BrokenPipeError) as error:
             raise PeerLeft("reset") from error
+        except ssl.SSLEOFError as error:  # some versions of libcurl leave TLS without a word
+            raise PeerLeft("closed") from error
         if not data:
             raise PeerLeft("closed")
         self.pending += data
