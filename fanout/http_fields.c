@@ -84,8 +84,13 @@ static void take_option(struct http_fields *fields, const char *option, const ch
 
 static const char *take_connection(struct http_fields *fields, const char *value, size_t length)
 {
+    static const char most_frequent[] = "keep-alive";
     const char *end = value + length, *comma;
 
+    if (length == sizeof most_frequent - 1 && memcmp(value, most_frequent, length) == 0) {
+        fields->says_keep_alive = true;
+        return NULL;
+    }
     while ((comma = memchr(value, ',', (size_t)(end - value))) != NULL) {
         take_option(fields, value, comma);
         value = comma + 1;

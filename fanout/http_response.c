@@ -265,19 +265,18 @@ static size_t count_text(const char *bytes, size_t count)
     return at;
 }
 
-/* Nearly every line is one that is all here, has no control bytes, and is looked at but once. */
+/* Nearly every line is one that is all here, ends in CR LF, has no control bytes, and is looked at
+ * but once. */
 static size_t take_line(struct http_response *response, const char *bytes, size_t count)
 {
-    size_t room = HTTP_RESPONSE_MAX_HEAD_BYTES - response->head_bytes;
-    size_t length = response->line.len == 0 ? count_text(bytes, count) : count, used = length;
+    size_t length = response->line.len == 0 ? count_text(bytes, count) : count;
 
-    if (used < count && bytes[used] == '\r')
-        used++;
-    if (used >= count || bytes[used] != '\n' || used >= room)
+    if (count - length < 2 || memcmp(bytes + length, "\r\n", 2) != 0 ||
+        length + 2 > HTTP_RESPONSE_MAX_HEAD_BYTES - response->head_bytes)
         return take_any_line(response, bytes, count);
-    response->head_bytes += used + 1;
+    response->head_bytes += length + 2;
     on_clean_line(response, bytes, length);
-    return used + 1;
+    return length + 2;
 }
 
 static bool awaits_line(const struct http_response *response)

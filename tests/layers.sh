@@ -24,6 +24,7 @@ only 'curl/' 'fanout/transport*'
 only 'ares' 'fanout/resolver*'
 only 'event2/(http|buffer|bufferevent|listener)' 'service/*'
 only 'cjson/' 'service/*'
+only 'zlib' 'fanout/content_decoder*'
 only 'confuse' 'service/config*'
 only 'fanout/(engine|transport_loop)\.h' 'fanout/*'
 
