@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define MOST_IDLE_CONNECTORS 32
+#define LEAST_BUFFER         1024L /* that libcurl takes */
 
 struct connector {
     LIST_ENTRY(connector) link;
@@ -112,6 +113,8 @@ static struct connector *connector_take(struct connectors *connectors)
     }
     curl_easy_setopt(connector->handle.easy, CURLOPT_CONNECT_ONLY, 1L);
     curl_easy_setopt(connector->handle.easy, CURLOPT_FRESH_CONNECT, 1L);
+    if (!connectors->origin->settings->url.tls) /* nothing is ever received by it */
+        curl_easy_setopt(connector->handle.easy, CURLOPT_BUFFERSIZE, LEAST_BUFFER);
     return connector;
 }
 

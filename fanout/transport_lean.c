@@ -4,8 +4,11 @@
  *   lean_send ─► a kept connection ─────────────► send ─► receive ─► finish
  *       │                                          ▲ │
  *       ╰──────► connector_start ┄┄► on_connected ─╯ ╰► repeat (it was closed
- *                     ▲                                 before a byte came)
- *                     ╰────────────────────────────────────╯
+ *           │         ▲                                 before a byte came)
+ *           ╰┄ waits ┄┴────────────────────────────────────╯
+ *
+ * A connection being opened needs some 10 KiB of libcurl's, so only so many are
+ * opened at once; who waits for one takes a kept one if that comes free first.
  */
 #include "fanout/heap.h"
 #include "fanout/http_request.h"
@@ -23,6 +26,7 @@
 #define MOST_IDLE_EXCHANGES 256
 #define MOST_KEPT_REQUEST   4096
 #define MOST_COPIED_BODY    4096 /* goes out with the head, in one piece */
+#define MOST_CONNECTING     128  /* at once, to one upstream */
 
 struct lean_peer {
     struct transport_peer face;
@@ -31,6 +35,8 @@ struct lean_peer {
     struct connectors connectors;
     struct pool pool;
     struct http_request_template template;
+    size_t connecting;
+    TAILQ_HEAD(lean_waiters, lean_exchange) waiting; /* for a connection */
     LIST_HEAD(lean_exchanges, lean_exchange) idle;
     size_t idle_count;
 };
@@ -39,6 +45,8 @@ struct lean_exchange {
     struct exchange face;
     LIST_ENTRY(lean_exchange) link;
     struct lean_peer *peer;
+    TAILQ_ENTRY(lean_exchange) wait;
+    bool is_waiting;                    /* until it may connect */
     struct connector *connector;        /* while it connects */
     struct pool_connection *connection; /* from then on */
     struct address address;
@@ -81,6 +89,7 @@ static struct transport_peer *lean_peer_new(struct transport *transport,
     peer->face.way = &transport_lean;
     peer->transport = transport;
     LIST_INIT(&peer->idle);
+    TAILQ_INIT(&peer->waiting);
     pool_init(&peer->pool, transport->base, transport->timers, settings->idle_timeout_us);
     connectors_init(&peer->connectors, &peer->origin);
     http_request_template_init(&peer->template, settings);
@@ -159,6 +168,8 @@ static bool is_all_sent(const struct lean_exchange *exchange)
     return exchange->sent == exchange->head.len + exchange->body_length;
 }
 
+static void serve_waiting(struct lean_peer *peer);
+
 static void let_go_of_connection(struct lean_exchange *exchange)
 {
     struct pool_connection *connection = exchange->connection;
@@ -172,6 +183,7 @@ static void let_go_of_connection(struct lean_exchange *exchange)
         pool_give(connection);
     else
         pool_close(connection);
+    serve_waiting(exchange->peer);
 }
 
 static void report(struct lean_exchange *exchange)
@@ -206,15 +218,28 @@ static void fail(struct lean_exchange *exchange, enum outcome outcome, const cha
         pool_close(connection);
 }
 
+static void stop_waiting(struct lean_exchange *exchange)
+{
+    TAILQ_REMOVE(&exchange->peer->waiting, exchange, wait);
+    exchange->is_waiting = false;
+}
+
 static void lean_cancel(struct exchange *face)
 {
     struct lean_exchange *exchange = (struct lean_exchange *)face;
 
-    if (exchange->connector != NULL)
+    struct lean_peer *peer = exchange->peer;
+
+    if (exchange->is_waiting)
+        stop_waiting(exchange);
+    if (exchange->connector != NULL) {
         connector_cancel(exchange->connector);
+        peer->connecting--;
+    }
     if (exchange->connection != NULL)
         pool_close(exchange->connection);
     exchange_put_back(exchange);
+    serve_waiting(peer);
 }
 
 static bool lean_is_connected(const struct exchange *face)
@@ -262,33 +287,54 @@ static void on_connected(void *arg, enum outcome outcome, const char *detail,
                          struct channel channel)
 {
     struct lean_exchange *exchange = arg;
+    struct lean_peer *peer = exchange->peer;
 
     exchange->connector = NULL;
+    peer->connecting--;
     if (outcome != OUTCOME_OK) {
         fail(exchange, outcome, detail);
-        return;
+    } else {
+        exchange->connection =
+            pool_add(&peer->pool, &exchange->address, channel, on_event, exchange);
+        send_rest(exchange);
     }
-    exchange->connection =
-        pool_add(&exchange->peer->pool, &exchange->address, channel, on_event, exchange);
-    send_rest(exchange);
+    serve_waiting(peer);
+}
+
+/* False: libcurl failed for want of memory. */
+static bool connect_now(struct lean_exchange *exchange)
+{
+    struct lean_peer *peer = exchange->peer;
+
+    exchange->may_repeat = false;
+    exchange->connector =
+        connector_start(&peer->connectors, &exchange->address, on_connected, exchange);
+    peer->connecting += exchange->connector != NULL;
+    return exchange->connector != NULL;
 }
 
 static bool connect_afresh(struct lean_exchange *exchange)
 {
-    exchange->may_repeat = false;
-    exchange->sent = 0;
-    exchange->connector =
-        connector_start(&exchange->peer->connectors, &exchange->address, on_connected, exchange);
-    return exchange->connector != NULL;
+    struct lean_peer *peer = exchange->peer;
+
+    if (peer->connecting < MOST_CONNECTING)
+        return connect_now(exchange);
+    TAILQ_INSERT_TAIL(&peer->waiting, exchange, wait);
+    exchange->is_waiting = true;
+    return true;
 }
+
+static const char no_connector[] = "no connection could be started";
 
 /* The kept connection was closed before it could carry anything. */
 static void repeat(struct lean_exchange *exchange)
 {
     pool_close(exchange->connection);
     exchange->connection = NULL;
+    exchange->may_repeat = false;
+    exchange->sent = 0;
     if (!connect_afresh(exchange))
-        fail(exchange, OUTCOME_INTERNAL, "no connection could be started");
+        fail(exchange, OUTCOME_INTERNAL, no_connector);
 }
 
 /* False: there is none, or it turned out to be closed when nothing had been sent yet. */
@@ -306,6 +352,24 @@ static bool use_kept_connection(struct lean_exchange *exchange)
     pool_close(exchange->connection);
     exchange->connection = NULL;
     return false;
+}
+
+/* A connection came free, or one may be opened. */
+static void serve_waiting(struct lean_peer *peer)
+{
+    struct lean_exchange *first = TAILQ_FIRST(&peer->waiting);
+
+    if (first == NULL)
+        return;
+    if (use_kept_connection(first)) {
+        stop_waiting(first);
+    } else if (peer->connecting < MOST_CONNECTING) {
+        stop_waiting(first);
+        if (!connect_now(first)) {
+            fail(first, OUTCOME_INTERNAL, no_connector);
+            serve_waiting(peer);
+        }
+    }
 }
 
 static struct exchange *lean_send(struct transport_peer *face,

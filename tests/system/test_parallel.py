@@ -60,3 +60,52 @@ def test_a_slow_caller_does_not_hold_up_a_quick_one(fanoutd, upstream, gate):
     held.open()
     for caller in waiting:
         assert caller.read_answer().status == 200
+
+
+MANY = 300  # more than connections are opened at once
+
+
+def ask_many(server):
+    requests = [{"id": str(n), "upstream": "one"} for n in range(MANY)]
+    return server.start_post({"requests": requests})
+
+
+def patient_section(one, **settings):
+    return section("one", one, timeout="60s", max_in_flight=MANY, **settings)
+
+
+def test_many_new_connections_are_all_opened(fanoutd, upstream, gate):
+    held = gate()
+    one = upstream(gated(held))
+    server = fanoutd(patient_section(one), max_in_flight=MANY, deadline="60s", workers=1)
+    caller = ask_many(server)
+    one.wait_for_in_flight(MANY)
+    held.open()
+    assert set(caller.read_answer().outcomes.values()) == {"ok"}
+    assert one.connections == MANY
+
+
+def test_many_that_can_not_be_opened_all_fail(fanoutd, blackhole):
+    server = fanoutd(
+        patient_section(blackhole, connect_timeout="100ms"),
+        max_in_flight=MANY,
+        deadline="60s",
+        workers=1,
+    )
+    assert set(ask_many(server).read_answer().outcomes.values()) == {"connect_timeout"}
+
+
+def test_a_caller_who_leaves_lets_the_next_connect(fanoutd, blackhole, upstream):
+    one = upstream()
+    server = fanoutd(
+        patient_section(blackhole, connect_timeout="60s"),
+        section("fine", one),
+        max_in_flight=MANY + 1,
+        deadline="60s",
+        workers=1,
+    )
+    caller = ask_many(server)
+    server.wait_for_state(in_flight=MANY)
+    caller.close()
+    server.wait_for_state(in_flight=0)
+    assert server.get("/fetch-multiple?upstreams=fine").outcomes == {"fine": "ok"}
