@@ -2,11 +2,11 @@
 #include "fanout/buf.h"
 
 #include "fanout/budget.h"
+#include "fanout/decimal.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define SMALLEST_ROOM 256
 
@@ -63,26 +63,25 @@ bool buf_reserve(struct buf *buf, size_t more)
             return true;
         while (room - buf->len < more)
             room = room > buf->max_bytes / 2 ? buf->len + more : room * 2;
-        if (set_room(buf, room))
+        if (set_room(buf, room < buf->max_bytes ? room : buf->max_bytes))
             return true;
     }
     buf->has_failed = true;
     return false;
 }
 
-bool buf_append(struct buf *buf, const void *bytes, size_t count)
+bool buf_append_unsigned(struct buf *buf, uint64_t number)
 {
-    if (!buf_reserve(buf, count))
-        return false;
-    if (count > 0)
-        memcpy(buf->data + buf->len, bytes, count);
-    buf->len += count;
-    return true;
+    char text[DECIMAL_SIZE];
+
+    return buf_append(buf, text, (size_t)(decimal_write(text, number) - text));
 }
 
-bool buf_append_text(struct buf *buf, const char *text)
+bool buf_append_ms(struct buf *buf, uint64_t time_us)
 {
-    return buf_append(buf, text, strlen(text));
+    char text[DECIMAL_MS_SIZE];
+
+    return buf_append(buf, text, (size_t)(decimal_write_ms(text, time_us) - text));
 }
 
 __attribute__((format(printf, 2, 0))) static bool vprintf_into(struct buf *buf, const char *format,

@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <string.h>
 
 #define BUF_UNLIMITED ((size_t)-1)
 
@@ -17,8 +19,8 @@ struct budget;
 struct buf {
     char *data; /* len bytes, not ended by NUL; NULL while nothing was reserved */
     size_t len;
-    size_t room;           /* bytes allocated */
-    size_t max_bytes;      /* len never passes this */
+    size_t room; /* bytes allocated, max_bytes at most */
+    size_t max_bytes;
     struct budget *budget; /* that the room is taken from; NULL: none */
     bool has_failed;       /* an append did, so every other will: nothing is ever left out */
 };
@@ -34,8 +36,25 @@ void buf_clear(struct buf *buf);
 /* Makes room for `more` bytes behind len. False: over the cap, no memory or no budget. */
 bool buf_reserve(struct buf *buf, size_t more);
 
-bool buf_append(struct buf *buf, const void *bytes, size_t count);
-bool buf_append_text(struct buf *buf, const char *text);
+/* The short way where the room is there. */
+static inline bool buf_append(struct buf *buf, const void *bytes, size_t count)
+{
+    if ((count > buf->room - buf->len || buf->has_failed) && !buf_reserve(buf, count))
+        return false;
+    if (count > 0)
+        memcpy(buf->data + buf->len, bytes, count);
+    buf->len += count;
+    return true;
+}
+
+static inline bool buf_append_text(struct buf *buf, const char *text)
+{
+    return buf_append(buf, text, strlen(text));
+}
+
+bool buf_append_unsigned(struct buf *buf, uint64_t number);
+/* "41.8" (decimal.h) */
+bool buf_append_ms(struct buf *buf, uint64_t time_us);
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Moves the content to `to`, which must be empty or released; `from` is empty afterwards. */

@@ -56,7 +56,8 @@ static void answer(struct aggregate *aggregate)
     reply_header(call, "X-Fanout-Complete", document_is_complete(document) ? "true" : "false");
     if (status == 503)
         reply_header(call, "Retry-After", RETRY_AFTER_SECONDS);
-    document_summarise(document, call->note, sizeof call->note);
+    if (reply_is_logged(call, status))
+        document_summarise(document, call->note, sizeof call->note);
     reply_json(call, status, &body);
 }
 

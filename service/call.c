@@ -5,6 +5,7 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 
 static const struct {
     enum evhttp_cmd_type type;
@@ -31,11 +32,18 @@ void call_init(struct call *call, struct evhttp_request *request)
         .request = request,
         .method = method_of(request),
         .is_head = evhttp_request_get_command(request) == EVHTTP_REQ_HEAD,
+        .is_http_1_0 = request->minor == 0,
         .path = evhttp_uri_get_path(uri) != NULL ? evhttp_uri_get_path(uri) : "",
         .query = evhttp_uri_get_query(uri),
         .started_us = clock_now_us(),
     };
+    buf_init(&call->fields, BUF_UNLIMITED);
     request_id_take(call->id, call_header(call, "X-Request-Id"));
+}
+
+void call_release(struct call *call)
+{
+    buf_release(&call->fields);
 }
 
 const char *call_header(const struct call *call, const char *name)

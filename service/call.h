@@ -6,6 +6,7 @@
 #ifndef SERVICE_CALL_H
 #define SERVICE_CALL_H
 
+#include "fanout/buf.h"
 #include "fanout/trace.h"
 #include "service/request_id.h"
 
@@ -31,13 +32,15 @@ struct call {
     struct connection *connection; /* NULL: made by a test */
     struct evhttp_request *request;
     struct call_hooks hooks;
-    bool is_answered;           /* its reply is on the way */
-    bool is_head;               /* a HEAD: the answer has no body */
+    bool is_answered; /* its reply is on the way */
+    bool is_head;     /* a HEAD: the answer has no body */
+    bool is_http_1_0;
     const char *method;         /* static */
     const char *path;           /* raw, as sent */
     const char *query;          /* raw; NULL: none */
     uint64_t started_us;        /* clock.h */
     enum trace_level log_level; /* of the lines about it, if it goes well */
+    struct buf fields;          /* of the answer, so far */
     char note[CALL_NOTE_SIZE];  /* for the line in the log: " ok=3 failed=1"; empty: none */
     char id[REQUEST_ID_SIZE];   /* taken from X-Request-Id, or made */
 };
@@ -49,5 +52,6 @@ const char *call_header(const struct call *call, const char *name);
 
 /* Reads method, target and id from the request. */
 void call_init(struct call *call, struct evhttp_request *request);
+void call_release(struct call *call);
 
 #endif

@@ -1,11 +1,5 @@
 /*
- * One client connection, between the socket and evhttp.
- *
- * While a call is being worked on, evhttp stops reading and so never hears
- * that its caller went away. Reading is therefore enabled again, without
- * evhttp's read callback (which would end the process on pipelined bytes);
- * what arrives stays in the input buffer, up to the read watermark, until the
- * answer is out and evhttp reads on. All time limits are ours
+ * One client connection: calls, opening, the end. All time limits are ours
  * (connection_deadline.c): evhttp's are about inactivity only.
  */
 #include "service/connection_internal.h"
@@ -22,8 +16,12 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 /* ---- the end of calls and connections ---- */
 
@@ -33,6 +31,7 @@ static void call_end(struct call *call)
 
     call->connection->call = NULL;
     TAILQ_REMOVE(&set->calls, call, link);
+    call_release(call);
     free(call);
     if (TAILQ_EMPTY(&set->calls))
         set->settings.on_quiet(set->settings.arg);
@@ -55,7 +54,8 @@ static void connection_free(struct connection *connection)
 {
     event_del(&connection->step);
     timer_stop(connection->set->timers, &connection->deadline);
-    connection->set->by_descriptor[bufferevent_getfd(connection->stream)] = NULL;
+    connection_stream_stop(connection);
+    connection->set->by_descriptor[connection->fd] = NULL;
     if (connection->is_admitted)
         admission_give(connection->set->settings.admission, &connection->caller);
     if (connection->call != NULL)
@@ -87,38 +87,57 @@ static void on_sent(struct evhttp_request *request, void *arg)
     call_end(call);
     if (connection->state == CONNECTION_REFUSED)
         event_active(&connection->step, EV_TIMEOUT, 0);
+    connection_stream_read_on(connection);
     connection_follow(connection);
 }
 
-bool connection_send(struct call *call)
+/* What evhttp goes by for HTTP/1.0. */
+static bool asks_to_stay(const struct call *call)
 {
-    struct connection *connection = call->connection;
+    const char *value = call_header(call, "Connection");
+
+    return value != NULL && strncasecmp(value, "keep-alive", strlen("keep-alive")) == 0;
+}
+
+bool connection_closes_after(const struct call *call)
+{
+    const struct connection *connection = call->connection;
     const struct guard *guard = &connection->guard;
 
-    assert(!call->is_answered);
-    call->is_answered = true;
-    connection_follow(connection);
-    return connection->set->is_draining ||
+    return connection->set->is_draining || (call->is_http_1_0 && !asks_to_stay(call)) ||
            (guard->wants_close && connection->answered + 1 == guard->heads_done);
 }
 
-static void watch_caller(struct connection *connection)
+void connection_answer(struct call *call, const char *head, size_t head_length, struct buf *body)
 {
-    struct bufferevent *stream = connection->stream;
-    bufferevent_data_cb on_write;
-    bufferevent_event_cb on_event;
-    void *arg;
+    struct connection *connection = call->connection;
+    struct evhttp_request *request = call->request;
+    struct iovec pieces[] = {{(char *)head, head_length}, {call->fields.data, call->fields.len}};
 
-    bufferevent_getcb(stream, NULL, &on_write, &on_event, &arg);
-    bufferevent_setcb(stream, NULL, on_write, on_event, arg);
-    bufferevent_enable(stream, EV_READ);
+    assert(!call->is_answered);
+    call->is_answered = true;
+    if (connection_closes_after(call)) /* evhttp sends nothing of this, but goes by it */
+        evhttp_add_header(evhttp_request_get_output_headers(request), "Connection", "close");
+    if (!connection_stream_send(connection, pieces, body))
+        connection_follow(connection);
+    request->chunked = 0;           /* the request was; evhttp would take the answer for it */
+    evhttp_send_reply_end(request); /* on_sent now, or with the last byte */
+}
+
+static struct connection *connection_of(const struct connection_set *set,
+                                        struct evhttp_request *request)
+{
+    struct evhttp_connection *evhttp = evhttp_request_get_connection(request);
+    size_t descriptor;
+
+    bufferevent_getwatermark(evhttp_connection_get_bufferevent(evhttp), EV_WRITE, NULL,
+                             &descriptor);
+    return set->by_descriptor[descriptor];
 }
 
 void connection_take_request(struct connection_set *set, struct evhttp_request *request)
 {
-    struct bufferevent *stream =
-        evhttp_connection_get_bufferevent(evhttp_request_get_connection(request));
-    struct connection *connection = set->by_descriptor[bufferevent_getfd(stream)];
+    struct connection *connection = connection_of(set, request);
     struct call *call = mem_alloc(sizeof *call);
 
     call_init(call, request);
@@ -127,19 +146,20 @@ void connection_take_request(struct connection_set *set, struct evhttp_request *
     connection->call = call;
     TAILQ_INSERT_TAIL(&set->calls, call, link);
     evhttp_request_set_on_complete_cb(request, on_sent, call);
-    watch_caller(connection);
     connection_follow(connection);
+    connection->is_taking = true; /* evhttp is at its reading, further up the stack */
     set->settings.on_call(set->settings.arg, call);
+    connection->is_taking = false;
 }
 
 /* ---- opening ---- */
 
-/* evhttp tells nobody of a new connection; its callback's argument is where it can be found. */
-static void attach(struct connection *connection)
+/* The upper watermark for writing is for filters; without one, it is where we keep what leads from
+ * evhttp's connection to ours. */
+static void keep(struct connection *connection)
 {
     struct connection_set *set = connection->set;
-    size_t fd = (size_t)bufferevent_getfd(connection->stream);
-    void *evhttp;
+    size_t fd = (size_t)connection->fd;
 
     if (fd >= set->descriptor_room) {
         set->by_descriptor =
@@ -147,10 +167,19 @@ static void attach(struct connection *connection)
         set->descriptor_room = (fd + 1) * 2;
     }
     set->by_descriptor[fd] = connection;
+    bufferevent_setwatermark(connection->stream, EV_WRITE, 0, fd);
+}
+
+/* evhttp tells nobody of a new connection; its callback's argument is where it can be found. */
+static void attach(struct connection *connection)
+{
+    void *evhttp;
+
+    connection_stream_start(connection);
+    keep(connection);
     bufferevent_getcb(connection->stream, NULL, NULL, NULL, &evhttp);
     connection->evhttp = evhttp;
     evhttp_connection_set_closecb(evhttp, on_closed, connection);
-    bufferevent_set_timeouts(connection->stream, NULL, NULL);
 }
 
 /* One caller more, if there is room. */
@@ -159,7 +188,7 @@ static void admit(struct connection *connection)
     struct address *caller = &connection->caller;
     socklen_t length = sizeof *caller;
 
-    if (getpeername(bufferevent_getfd(connection->stream), &caller->any, &length) != 0)
+    if (getpeername(connection->fd, &caller->any, &length) != 0)
         caller->any.sa_family = AF_UNSPEC;
     connection->is_admitted = admission_take(connection->set->settings.admission, caller);
     if (!connection->is_admitted)
@@ -177,28 +206,24 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
         connection_follow(connection);
     }
     connection_refuse_now(connection);
+    connection_stream_write(connection);
 }
 
 struct bufferevent *connection_open(struct connection_set *set)
 {
-    struct bufferevent *stream = bufferevent_socket_new(set->base, -1, 0);
-    struct connection *connection;
+    struct connection *connection = mem_zalloc(sizeof *connection);
 
-    if (stream == NULL)
-        return NULL;
-    connection = mem_zalloc(sizeof *connection);
     connection->set = set;
-    connection->stream = stream;
+    connection->stream = connection_stream_new(connection);
+    if (connection->stream == NULL) {
+        free(connection);
+        return NULL;
+    }
     guard_init(&connection->guard, &set->settings.limits);
     timer_init(&connection->deadline, connection_on_deadline, connection);
     event_assign(&connection->step, set->base, -1, 0, on_step, connection);
     event_active(&connection->step, EV_TIMEOUT, 0);
-    bufferevent_setwatermark(stream, EV_READ, 0,
-                             set->settings.limits.max_target_bytes +
-                                 set->settings.limits.max_header_bytes +
-                                 set->settings.limits.max_body_bytes + 4096);
-    evbuffer_add_cb(bufferevent_get_input(stream), connection_on_input, connection);
-    return stream;
+    return connection->stream;
 }
 
 /* ---- all connections ---- */

@@ -64,7 +64,7 @@ static size_t count_unread(const struct connection *connection)
 {
     int in_kernel = 0;
 
-    ioctl(bufferevent_getfd(connection->stream), SIOCOUTQ, &in_kernel);
+    ioctl(connection->fd, SIOCOUTQ, &in_kernel);
     return evbuffer_get_length(bufferevent_get_output(connection->stream)) + (size_t)in_kernel;
 }
 

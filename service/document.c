@@ -141,6 +141,11 @@ static void write_text(struct buf *out, const char *text)
     json_write_string(out, text, strlen(text));
 }
 
+static void write_bool(struct buf *out, bool value)
+{
+    buf_append_text(out, value ? "true" : "false");
+}
+
 static void write_body(const struct document_result *result, struct buf *out)
 {
     const struct buf *body = &result->body;
@@ -173,9 +178,12 @@ static void write_body(const struct document_result *result, struct buf *out)
 
 static void write_error(const struct document_result *result, struct buf *out)
 {
-    buf_printf(out, "\"code\":\"%s\",\"message\":", outcome_info(result->outcome)->name);
+    buf_append_text(out, "\"code\":\"");
+    buf_append_text(out, outcome_info(result->outcome)->name);
+    buf_append_text(out, "\",\"message\":");
     write_text(out, result->message);
-    buf_printf(out, ",\"retryable\":%s", result->retryable ? "true" : "false");
+    buf_append_text(out, ",\"retryable\":");
+    write_bool(out, result->retryable);
 }
 
 static void write_result(const struct document *document, size_t index, struct buf *out)
@@ -189,13 +197,17 @@ static void write_result(const struct document *document, size_t index, struct b
     }
     buf_append_text(out, "{\"id\":");
     write_text(out, id);
-    buf_printf(out, ",\"ok\":%s,\"status\":", result->outcome == OUTCOME_OK ? "true" : "false");
+    buf_append_text(out, ",\"ok\":");
+    write_bool(out, result->outcome == OUTCOME_OK);
+    buf_append_text(out, ",\"status\":");
     if (result->status != 0)
-        buf_printf(out, "%u", result->status);
+        buf_append_unsigned(out, result->status);
     else
         buf_append_text(out, "null");
-    buf_printf(out, ",\"elapsed_ms\":%.1f,\"attempts\":%u", (double)result->elapsed_us / 1000,
-               result->attempts);
+    buf_append_text(out, ",\"elapsed_ms\":");
+    buf_append_ms(out, result->elapsed_us);
+    buf_append_text(out, ",\"attempts\":");
+    buf_append_unsigned(out, result->attempts);
     write_body(result, out);
     if (result->outcome != OUTCOME_OK) {
         buf_append_text(out, ",\"error\":{");
@@ -250,8 +262,11 @@ bool document_write(const struct document *document, uint64_t elapsed_us, struct
 {
     if (!reserve(document, out))
         return false;
-    buf_printf(out, "{\"status\":\"%s\",\"elapsed_ms\":%.1f,\n\"results\":", status_word(document),
-               (double)elapsed_us / 1000);
+    buf_append_text(out, "{\"status\":\"");
+    buf_append_text(out, status_word(document));
+    buf_append_text(out, "\",\"elapsed_ms\":");
+    buf_append_ms(out, elapsed_us);
+    buf_append_text(out, ",\n\"results\":");
     write_results(document, out);
     buf_append_text(out, ",\n\"errors\":");
     write_errors(document, out);

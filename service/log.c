@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define LINE_SIZE 2048
+#define TIME_SIZE 32
 
 static enum trace_level most_verbose = TRACE_INFO;
 
@@ -34,21 +35,48 @@ void log_init(enum trace_level most)
     trace_set(on_trace, most);
 }
 
-/* Wall-clock time: the one thing here that is for people. */
-static size_t write_prefix(char *line, size_t size, enum trace_level level, const char *request_id)
+bool log_on(enum trace_level level)
 {
+    return level <= most_verbose;
+}
+
+/* Wall-clock time: the one thing here that is for people. The part that changes once a second is
+ * made once a second. */
+static char *write_time(char *to)
+{
+    static _Thread_local char text[TIME_SIZE];
+    static _Thread_local time_t made_at = -1;
     struct timespec now;
     struct tm utc;
-    size_t length;
+    long ms;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    length = strftime(line, size, "%Y-%m-%dT%H:%M:%S", &utc);
-    length += (size_t)snprintf(line + length, size - length, ".%03ldZ %s ", now.tv_nsec / 1000000,
-                               level_names[level]);
-    if (request_id != NULL)
-        length += (size_t)snprintf(line + length, size - length, "request=%s ", request_id);
-    return length;
+    if (now.tv_sec != made_at) {
+        gmtime_r(&now.tv_sec, &utc);
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S.", &utc);
+        made_at = now.tv_sec;
+    }
+    to = stpcpy(to, text);
+    ms = now.tv_nsec / 1000000;
+    *to++ = (char)('0' + ms / 100);
+    *to++ = (char)('0' + ms / 10 % 10);
+    *to++ = (char)('0' + ms % 10);
+    return to;
+}
+
+static size_t write_prefix(char line[LINE_SIZE], enum trace_level level, const char *request_id)
+{
+    char *to = write_time(line);
+
+    to = stpcpy(to, "Z ");
+    to = stpcpy(to, level_names[level]);
+    *to++ = ' ';
+    if (request_id != NULL) {
+        to = stpcpy(to, "request=");
+        to = mempcpy(to, request_id, strnlen(request_id, LOG_VALUE_SIZE));
+        *to++ = ' ';
+    }
+    return (size_t)(to - line);
 }
 
 void log_event(enum trace_level level, const char *request_id, const char *format, ...)
@@ -58,9 +86,9 @@ void log_event(enum trace_level level, const char *request_id, const char *forma
     va_list args;
     int more;
 
-    if (level > most_verbose)
+    if (!log_on(level))
         return;
-    length = write_prefix(line, sizeof line, level, request_id);
+    length = write_prefix(line, level, request_id);
     room = sizeof line - length - 1; /* one for the new line */
     va_start(args, format);
     more = vsnprintf(line + length, room, format, args);
@@ -87,7 +115,9 @@ const char *log_value(const char *text, char out[LOG_VALUE_SIZE])
     size_t at = 0;
 
     if (!needs_quotes(text)) {
-        snprintf(out, LOG_VALUE_SIZE, "%s", text);
+        at = strnlen(text, LOG_VALUE_SIZE - 1);
+        memcpy(out, text, at);
+        out[at] = '\0';
         return out;
     }
     out[at++] = '"';

@@ -11,12 +11,16 @@
 
 #include "fanout/trace.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define LOG_VALUE_SIZE 256
 
 /* Also takes the engine's lines. Before any thread. */
 void log_init(enum trace_level most);
+
+/* Whether lines of this level are written, for who would make one with some effort. */
+bool log_on(enum trace_level level);
 
 /* format: "event=… key=value …". request_id may be NULL. */
 void log_event(enum trace_level level, const char *request_id, const char *format, ...)

@@ -9,22 +9,20 @@
 #include <string.h>
 #include <strings.h>
 
-static void keep(void *id)
+static void keep(void *entry)
 {
-    (void)id; /* its entry owns it */
+    (void)entry; /* stands among the others */
 }
 
 void plan_release(struct plan *plan)
 {
     tdestroy(plan->ids, keep);
     for (size_t i = 0; i < plan->count; i++) {
-        free(plan->entries[i].id);
+        free(plan->entries[i].own_id);
         free(plan->entries[i].target);
         header_list_release(&plan->entries[i].headers);
     }
-    header_list_release(&plan->common);
-    free(plan->entries);
-    free(plan->fetches);
+    free(plan->fetches); /* and the entries */
 }
 
 /* Points each fetch at what its entry owns, once nothing moves any more. */
@@ -32,7 +30,8 @@ static void finish(struct plan_maker *maker)
 {
     struct plan *plan = maker->plan;
 
-    header_list_add(&plan->common, "X-Request-Id", maker->call->id);
+    plan->request_id = (struct header){(char *)"X-Request-Id", maker->call->id};
+    plan->common = (struct header_list){.items = &plan->request_id, .count = 1};
     for (size_t i = 0; i < plan->count; i++) {
         struct plan_entry *entry = &plan->entries[i];
 

@@ -19,8 +19,9 @@ struct call;
 struct fanout;
 
 struct plan_entry {
-    char *id;
-    char *target; /* NULL: the upstream's own */
+    const char *id; /* own_id or the upstream's name */
+    char *own_id;   /* NULL: none */
+    char *target;   /* NULL: the upstream's own */
     struct header_list headers;
 };
 
@@ -31,14 +32,15 @@ struct plan {
     enum shape shape;
     size_t count;
     struct fetch_request *fetches; /* for the engine; points into entries and the call's body */
-    struct plan_entry *entries;    /* what the fetches need, owned */
-    void *ids;                     /* a tsearch(3) tree of the entries' ids: each is unique */
-    struct header_list common;     /* fields for fetches without any of their own */
+    struct plan_entry *entries;    /* what the fetches need; in the same block of memory */
+    void *ids;                     /* a tsearch(3) tree of entries by id, where a caller chose */
+    struct header request_id;      /* the call's */
+    struct header_list common;     /* that alone: for fetches without fields of their own */
 };
 
 /*
  * Makes a plan of a call to an endpoint. False: it asks for something wrong, and the problem
- * says what and where. plan_release in either case.
+ * says what and where. plan_release in either case. The call must outlive the plan.
  */
 bool plan_make(struct plan *plan, struct call *call, const struct config *config,
                struct fanout *fanout, const struct config_endpoint *endpoint,

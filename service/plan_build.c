@@ -13,8 +13,8 @@
 
 void plan_reserve(struct plan *plan, size_t count)
 {
-    plan->fetches = mem_array(count, sizeof plan->fetches[0]);
-    plan->entries = mem_array(count, sizeof plan->entries[0]);
+    plan->fetches = mem_array(count, sizeof plan->fetches[0] + sizeof plan->entries[0]);
+    plan->entries = (struct plan_entry *)(plan->fetches + count);
 }
 
 static enum method default_method(const struct upstream_settings *settings)
@@ -55,25 +55,27 @@ size_t plan_add(struct plan_maker *maker, size_t upstream_index)
         .headers = &plan->common,
     };
     fetch->method = default_method(fetch->upstream->settings);
-    *entry = (struct plan_entry){0};
+    *entry = (struct plan_entry){.id = fetch->upstream->settings->name};
     forward_headers(maker, fetch->upstream, &entry->headers);
     return at;
 }
 
 static int compare_ids(const void *left, const void *right)
 {
-    return strcmp(left, right);
+    const struct plan_entry *one = left, *other = right;
+
+    return strcmp(one->id, other->id);
 }
 
 bool plan_set_id(struct plan *plan, size_t at, const char *id)
 {
-    char *copy = mem_strdup(id);
-    char **node;
+    struct plan_entry *entry = &plan->entries[at];
+    struct plan_entry **node;
 
-    plan->entries[at].id = copy;
-    node = tsearch(copy, &plan->ids, compare_ids);
+    entry->id = id;
+    node = tsearch(entry, &plan->ids, compare_ids);
     if (node != NULL)
-        return *node == copy;
+        return *node == entry;
     mem_abort();
 }
 

@@ -23,14 +23,15 @@ struct plan_maker {
     char pointer[PROBLEM_PLACE_SIZE]; /* where in the document it is being read (RFC 6901) */
 };
 
-/* Room for count fetches. */
+/* Room for count fetches, once. */
 void plan_reserve(struct plan *plan, size_t count);
 /* The next fetch, of the upstream with that index in the configuration, as it is without any
- * wishes: its default method, the caller's headers that are forwarded. */
+ * wishes: its name as its id, its default method, the caller's headers that are forwarded. */
 size_t plan_add(struct plan_maker *maker, size_t upstream_index);
 /* The index in the configuration of an endpoint's upstream by name; false: a problem is set. */
 bool plan_find_upstream(struct plan_maker *maker, const char *name, size_t *index);
-/* Gives a fetch its id, which is copied. False: another has it already. */
+/* Gives a fetch its id, which must outlive the plan. False: another that was given one has it
+ * already. */
 bool plan_set_id(struct plan *plan, size_t at, const char *id);
 
 /* Values that stand in queries and documents alike. False: a problem is set, without a place. */

@@ -138,7 +138,7 @@ static bool add_named(struct plan_maker *maker, const char *name)
     if (!plan_find_upstream(maker, name, &index))
         return false;
     at = plan_add(maker, index);
-    return plan_set_id(maker->plan, at, name) ||
+    return plan_set_id(maker->plan, at, maker->plan->entries[at].id) ||
            problem_set(maker->problem, 400, "upstream \"%.100s\" is given twice", name);
 }
 
@@ -159,16 +159,14 @@ static bool add_subset(struct plan_maker *maker, char *names)
     return true;
 }
 
+/* An endpoint lists each upstream once, so their names are ids. */
 static void add_all(struct plan_maker *maker)
 {
     const struct config_endpoint *endpoint = maker->plan->endpoint;
 
     plan_reserve(maker->plan, endpoint->upstream_count);
-    for (size_t i = 0; i < endpoint->upstream_count; i++) {
-        size_t at = plan_add(maker, endpoint->upstreams[i]);
-
-        plan_set_id(maker->plan, at, maker->config->upstreams[endpoint->upstreams[i]].name);
-    }
+    for (size_t i = 0; i < endpoint->upstream_count; i++)
+        plan_add(maker, endpoint->upstreams[i]);
 }
 
 bool plan_read_query(struct plan_maker *maker, bool is_get)

@@ -32,18 +32,15 @@ static bool read_id(void *arg, struct json_span value)
 {
     struct reading *reading = arg;
     char *id = plan_string(reading->maker, value);
-    bool ok;
 
     if (id == NULL)
         return false;
+    reading->maker->plan->entries[reading->at].own_id = id;
     if (id[0] == '\0' || strlen(id) > reading->maker->config->max_id_bytes)
-        ok = plan_fail(reading->maker, "an id has 1 to %zu bytes (option max_id)",
-                       reading->maker->config->max_id_bytes);
-    else
-        ok = plan_set_id(reading->maker->plan, reading->at, id) ||
-             plan_fail(reading->maker, "the id \"%.100s\" is given twice", id);
-    free(id);
-    return ok;
+        return plan_fail(reading->maker, "an id has 1 to %zu bytes (option max_id)",
+                         reading->maker->config->max_id_bytes);
+    return plan_set_id(reading->maker->plan, reading->at, id) ||
+           plan_fail(reading->maker, "the id \"%.100s\" is given twice", id);
 }
 
 static bool read_upstream(void *arg, struct json_span value)
@@ -264,7 +261,7 @@ static bool check_whole(struct reading *reading)
         plan_pointer_push(reading->maker, "body");
         return plan_fail(reading->maker, "a %s has no body", method_name(fetch->method));
     }
-    if (entry->id == NULL && !plan_set_id(plan, reading->at, settings_of(reading)->name))
+    if (entry->own_id == NULL && !plan_set_id(plan, reading->at, entry->id))
         return plan_fail(reading->maker,
                          "the id \"%s\" is given twice: a request without an \"id\" has its "
                          "upstream's name",

@@ -3,10 +3,11 @@
 
 #include <ctype.h>
 #include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define RANDOM_BYTES 16
 
 static bool is_fit(const char *id)
 {
@@ -20,15 +21,33 @@ static bool is_fit(const char *id)
     return true;
 }
 
+/* Asking the kernel for each id would be a system call for each call. */
+static const unsigned char *next_random(void)
+{
+    static _Thread_local unsigned char pool[RANDOM_BYTES * 64];
+    static _Thread_local size_t left;
+
+    if (left == 0) {
+        arc4random_buf(pool, sizeof pool);
+        left = sizeof pool;
+    }
+    left -= RANDOM_BYTES;
+    return pool + left;
+}
+
 void request_id_take(char id[REQUEST_ID_SIZE], const char *sent)
 {
-    uint64_t random[2];
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *random;
 
     if (sent != NULL && is_fit(sent)) {
         memcpy(id, sent, strlen(sent) + 1);
         return;
     }
-    arc4random_buf(random, sizeof random);
-    snprintf(id, REQUEST_ID_SIZE, "%016llx%016llx", (unsigned long long)random[0],
-             (unsigned long long)random[1]);
+    random = next_random();
+    for (size_t i = 0; i < RANDOM_BYTES; i++) {
+        *id++ = digits[random[i] >> 4];
+        *id++ = digits[random[i] & 15];
+    }
+    *id = '\0';
 }
