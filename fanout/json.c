@@ -111,8 +111,8 @@ static const unsigned char *read_special(struct reader *reader, const unsigned c
     return read_utf8(reader, at);
 }
 
-/* Begins behind the quote. */
-static const unsigned char *read_string(struct reader *reader, const unsigned char *at)
+__attribute__((noinline)) static const unsigned char *read_rest_of_string(struct reader *reader,
+                                                                          const unsigned char *at)
 {
     at = json_plain_end(at, reader->end);
     while (!is_next(reader, at, '"')) {
@@ -122,6 +122,18 @@ static const unsigned char *read_string(struct reader *reader, const unsigned ch
         at = json_plain_end(at, reader->end);
     }
     return at + 1;
+}
+
+/* Begins behind the quote. Most strings are short and plain. */
+static inline const unsigned char *read_string(struct reader *reader, const unsigned char *at)
+{
+    if (reader->end - at > JSON_BLOCK) {
+        const unsigned char *behind = at + json_plain_count(at);
+
+        if (*behind == '"')
+            return behind + 1;
+    }
+    return read_rest_of_string(reader, at);
 }
 
 /* Numbers and words. */
@@ -162,13 +174,14 @@ static const unsigned char *read_number(struct reader *reader, const unsigned ch
     return at;
 }
 
-static const unsigned char *read_word(struct reader *reader, const unsigned char *at,
-                                      const char *word)
+static inline const unsigned char *read_word(struct reader *reader, const unsigned char *at,
+                                             const char *word, size_t length)
 {
-    for (; *word != '\0'; word++, at++)
-        if (!is_next(reader, at, (unsigned char)*word))
-            return fail(reader, at, "expected true, false or null");
-    return at;
+    if ((size_t)(reader->end - at) >= length && memcmp(at, word, length) == 0)
+        return at + length;
+    while (is_next(reader, at, (unsigned char)*word))
+        at++, word++;
+    return fail(reader, at, "expected true, false or null");
 }
 
 static bool is_behind_bracket(const struct reader *reader, const unsigned char *at)
@@ -196,11 +209,11 @@ static const unsigned char *read_scalar(struct reader *reader, const unsigned ch
         return read_number(reader, at);
     switch (*at) {
     case 't':
-        return read_word(reader, at, "true");
+        return read_word(reader, at, "true", 4);
     case 'f':
-        return read_word(reader, at, "false");
+        return read_word(reader, at, "false", 5);
     case 'n':
-        return read_word(reader, at, "null");
+        return read_word(reader, at, "null", 4);
     default:
         return no_value(reader, at);
     }
@@ -209,15 +222,16 @@ static const unsigned char *read_scalar(struct reader *reader, const unsigned ch
 /* Brackets. */
 
 /* Reads "key": up to where its value begins. */
-static const unsigned char *read_key(struct reader *reader, const unsigned char *at,
-                                     const char *expected)
+static inline const unsigned char *read_key(struct reader *reader, const unsigned char *at,
+                                            const char *expected)
 {
     if (!is_next(reader, at, '"'))
         return fail(reader, at, expected);
     at = read_string(reader, at + 1);
     if (at == NULL)
         return NULL;
-    at = json_skip_space(at, reader->end);
+    if (!is_next(reader, at, ':')) /* most often it is: no space to look for */
+        at = json_skip_space(at, reader->end);
     if (!is_next(reader, at, ':'))
         return fail(reader, at, "expected ':'");
     return json_skip_space(at + 1, reader->end);
@@ -256,7 +270,8 @@ static const unsigned char *read_next(struct reader *reader, const unsigned char
     while (reader->depth > 0) {
         bool object = reader->is_object[reader->depth - 1];
 
-        at = json_skip_space(at, reader->end);
+        if (!is_next(reader, at, ','))
+            at = json_skip_space(at, reader->end);
         if (is_next(reader, at, ',')) {
             at = json_skip_space(at + 1, reader->end);
             return object ? read_key(reader, at, "expected a key in quotes") : at;

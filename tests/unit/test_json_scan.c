@@ -1,0 +1,109 @@
+/* The two ways to run over the plain part of a string, held against the plainest one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fanout/json_scan.h"
+
+#include <stdlib.h>
+
+#define ROUNDS 200000
+
+static uint64_t random_state = 88172645463325252u;
+
+static unsigned random_below(unsigned limit)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (unsigned)(random_state >> 33) % limit;
+}
+
+/* Plain ones mostly, so that all counts come; any byte, and those at the bounds more often. */
+static unsigned char random_byte(void)
+{
+    static const unsigned char bounds[] = {0x00, 0x1f, 0x20, '!',  '"',  '#',
+                                           '[',  '\\', ']',  0x7f, 0x80, 0xff};
+
+    switch (random_below(16)) {
+    case 0:
+        return (unsigned char)random_below(256);
+    case 1:
+        return bounds[random_below(sizeof bounds)];
+    default:
+        return (unsigned char)('a' + random_below(26));
+    }
+}
+
+static unsigned count_plain(const unsigned char *at)
+{
+    unsigned count = 0;
+
+    while (count < JSON_BLOCK && json_is_plain(at[count]))
+        count++;
+    return count;
+}
+
+static void assert_counted(const unsigned char *at)
+{
+    assert_int_equal(json_plain_count_portable(at), count_plain(at));
+    assert_int_equal(json_plain_count(at), count_plain(at));
+}
+
+static void every_byte_is_judged_alike_at_every_place(void **state)
+{
+    unsigned char bytes[JSON_BLOCK];
+
+    (void)state;
+    for (unsigned place = 0; place < JSON_BLOCK; place++) {
+        memset(bytes, 'a', sizeof bytes);
+        for (unsigned byte = 0; byte < 256; byte++) {
+            bytes[place] = (unsigned char)byte;
+            assert_counted(bytes);
+        }
+    }
+}
+
+static void random_bytes_are_judged_alike(void **state)
+{
+    unsigned char bytes[JSON_BLOCK];
+
+    (void)state;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < JSON_BLOCK; i++)
+            bytes[i] = random_byte();
+        assert_counted(bytes);
+    }
+}
+
+/* Each text in a block of its own length, so that a sanitizer sees what is read behind it. */
+static void the_plain_part_ends_where_it_does_in_texts_of_any_length(void **state)
+{
+    (void)state;
+    for (size_t round = 0; round < ROUNDS / 100; round++) {
+        size_t length = 1 + round % 70, expected = 0;
+        unsigned char *text = malloc(length);
+
+        assert_non_null(text);
+        for (size_t i = 0; i < length; i++)
+            text[i] = random_byte();
+        while (expected < length && json_is_plain(text[expected]))
+            expected++;
+        assert_ptr_equal(json_plain_end(text, text + length), text + expected);
+        free(text);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_byte_is_judged_alike_at_every_place),
+        cmocka_unit_test(random_bytes_are_judged_alike),
+        cmocka_unit_test(the_plain_part_ends_where_it_does_in_texts_of_any_length),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
