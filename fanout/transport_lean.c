@@ -26,6 +26,7 @@
 #define MOST_IDLE_EXCHANGES 256
 #define MOST_KEPT_REQUEST   4096
 #define MOST_COPIED_BODY    4096 /* goes out with the head, in one piece */
+#define MOST_PIECES         16   /* of an answer in one turn */
 #define MOST_CONNECTING     128  /* at once, to one upstream */
 
 struct lean_peer {
@@ -51,7 +52,7 @@ struct lean_exchange {
     struct pool_connection *connection; /* from then on */
     struct address address;
     bool may_repeat; /* the connection was kept, and a second try does no harm */
-    bool has_stray;  /* something came behind the answer */
+    bool is_spent;   /* the connection ended behind the answer, or something more came */
     struct buf head; /* of the request; small bodies stand behind it */
     const char *body;
     size_t body_length;
@@ -146,7 +147,7 @@ static void begin(struct lean_exchange *exchange, const struct exchange_request 
 
     exchange->address = *request->address;
     exchange->may_repeat = method_is_idempotent(request->method);
-    exchange->has_stray = false;
+    exchange->is_spent = false;
     exchange->sent = 0;
     exchange->connector = NULL;
     exchange->connection = NULL;
@@ -178,7 +179,7 @@ static void let_go_of_connection(struct lean_exchange *exchange)
     exchange->connection = NULL;
     if (connection == NULL)
         return;
-    if (answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->has_stray &&
+    if (answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->is_spent &&
         is_all_sent(exchange))
         pool_give(connection);
     else
@@ -404,7 +405,7 @@ static enum channel_answer receive_piece(struct lean_exchange *exchange)
     }
     answer = channel_receive(channel, transport->scratch, sizeof transport->scratch, &count);
     if (http_response_take(&exchange->answer, transport->scratch, count) < count)
-        exchange->has_stray = true;
+        exchange->is_spent = true;
     return answer;
 }
 
@@ -431,18 +432,18 @@ static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
     }
 }
 
+/* Until nothing more is there, as nobody would tell us of it again; but others are waiting. */
 static void receive(struct lean_exchange *exchange)
 {
-    bool is_plain = exchange->connection->channel.connector == NULL;
-    enum channel_answer answer;
+    enum channel_answer answer = CHANNEL_MOVED;
 
-    /* What TLS has taken from the socket already, nobody would tell us of. */
-    do
+    for (int i = 0; i < MOST_PIECES && answer == CHANNEL_MOVED && !is_over(exchange); i++)
         answer = receive_piece(exchange);
-    while (answer == CHANNEL_MOVED && !is_plain && !is_over(exchange));
     if (is_over(exchange))
         finish(exchange);
-    else if (answer == CHANNEL_END || answer == CHANNEL_BROKEN)
+    else if (answer == CHANNEL_MOVED)
+        pool_wake(exchange->connection);
+    else if (answer != CHANNEL_AGAIN)
         on_lost(exchange, answer);
 }
 
@@ -452,7 +453,9 @@ static void on_event(void *arg, short what)
 
     if ((what & EV_WRITE) != 0)
         send_rest(exchange);
-    if ((what & EV_READ) != 0)
+    if ((what & EV_CLOSED) != 0)
+        exchange->is_spent = true;
+    if ((what & (EV_READ | EV_CLOSED)) != 0)
         receive(exchange);
 }
 

@@ -98,6 +98,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
         pool_close(connection);
 }
 
+/* Edge triggered: what was read to its end is not looked at again in the kernel's next round. */
 static void watch(struct pool_connection *connection, short wanted)
 {
     if (connection->wanted == wanted)
@@ -105,7 +106,7 @@ static void watch(struct pool_connection *connection, short wanted)
     if (connection->wanted != 0)
         event_del(&connection->event);
     event_assign(&connection->event, connection->site->pool->base, connection->channel.fd,
-                 (short)(wanted | EV_PERSIST), on_event, connection);
+                 (short)(wanted | EV_CLOSED | EV_ET | EV_PERSIST), on_event, connection);
     event_add(&connection->event, NULL);
     connection->wanted = wanted;
 }

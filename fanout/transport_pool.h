@@ -47,7 +47,9 @@ void pool_release(struct pool *pool);
 
 /*
  * A kept connection that is fit to carry a request; NULL: none. It is the caller's until it is
- * given back or closed; on_event is called when it can be read, or written if that is wanted.
+ * given back or closed. on_event is called when something has come (EV_READ), when the other side
+ * has closed (EV_CLOSED), and if that is wanted when it can be written again (EV_WRITE); but only
+ * once: read until there is no more, or the rest comes with whatever comes next.
  * is_careful: a system call is spent to see that it is still open at this very moment.
  */
 struct pool_connection *pool_take(struct pool *pool, const struct address *address, bool is_careful,
@@ -56,7 +58,7 @@ struct pool_connection *pool_take(struct pool *pool, const struct address *addre
 struct pool_connection *pool_add(struct pool *pool, const struct address *address,
                                  struct channel channel, pool_event *on_event, void *arg);
 
-/* Whether to wait for room to write too. */
+/* Whether to wait for room to write. */
 void pool_want_write(struct pool_connection *connection, bool wants);
 /* Calls on_event for reading soon, from the loop, whatever the socket says. */
 void pool_wake(struct pool_connection *connection);
