@@ -14,6 +14,7 @@
 #include "fanout/clock.h"
 #include "fanout/engine.h"
 #include "fanout/fanout.h"
+#include "fanout/timer.h"
 #include "fanout/trace.h"
 #include "fanout/transport.h"
 #include "fanout/upstream.h"
@@ -44,6 +45,12 @@ static void fetch_enter(struct fetch *fetch, enum fetch_state state)
     fetch->state = state;
 }
 
+static void wait_until(struct fetch *fetch, uint64_t at_us)
+{
+    fetch->due_us = at_us;
+    alarm_want(fetch->alarm, at_us);
+}
+
 static uint64_t timeout_us(const struct fetch *fetch)
 {
     uint64_t own = settings_of(fetch)->timeout_us;
@@ -56,7 +63,7 @@ static uint64_t timeout_us(const struct fetch *fetch)
 /* Lets go of all that the fetch holds or waits for. */
 static void let_go(struct fetch *fetch)
 {
-    timer_stop(fetch->worker->timers, &fetch->timer);
+    fetch->due_us = CLOCK_NEVER;
     limiter_cancel(&fetch->waiter);
     if (fetch->state == FETCH_AWAITS_NAME)
         resolver_cancel(fetch->worker->resolver, &fetch->lookup);
@@ -70,9 +77,9 @@ static void let_go(struct fetch *fetch)
         limiter_give(fetch->request->upstream->lane);
 }
 
-static void fetch_finish(struct fetch *fetch, struct fetch_result *result)
+static void fetch_finish(struct fetch *fetch, struct fetch_result *result, uint64_t now_us)
 {
-    result->elapsed_us = clock_now_us() - fetch->started_us;
+    result->elapsed_us = now_us - fetch->started_us;
     result->attempts = fetch->slot_us != 0 ? 1 : 0;
     let_go(fetch);
     fetch_enter(fetch, FETCH_DONE);
@@ -88,7 +95,7 @@ static void finish_with(struct fetch *fetch, enum outcome outcome, const char *m
     };
 
     snprintf(result.message, sizeof result.message, "%s", message);
-    fetch_finish(fetch, &result);
+    fetch_finish(fetch, &result, clock_now_us());
 }
 
 static const char *what_it_did(const struct fetch *fetch)
@@ -222,7 +229,7 @@ static void on_answer(void *arg, struct exchange_response *response)
     result.retryable =
         outcome_info(result.outcome)->retryable ||
         (result.outcome == OUTCOME_HTTP_STATUS && status_is_retryable(result.status));
-    fetch_finish(fetch, &result);
+    fetch_finish(fetch, &result, response->ended_us);
     buf_release(&result.body);
 }
 
@@ -233,7 +240,7 @@ static void end_from_the_loop(struct fetch *fetch, enum outcome outcome, const c
     fetch->early_outcome = outcome;
     fetch->early_message = message;
     fetch_enter(fetch, FETCH_AWAITS_REPORT);
-    timer_start(fetch->worker->timers, &fetch->timer, 0);
+    wait_until(fetch, 0);
 }
 
 /* The number-th address in this fetch's order. */
@@ -326,10 +333,10 @@ static void look_up(struct fetch *fetch)
 }
 
 /* From here on the upstream's own timeout runs. */
-static void use_slot(struct fetch *fetch)
+static void use_slot(struct fetch *fetch, uint64_t now_us)
 {
-    fetch->slot_us = clock_now_us();
-    timer_start(fetch->worker->timers, &fetch->timer, fetch->slot_us + timeout_us(fetch));
+    fetch->slot_us = now_us;
+    wait_until(fetch, now_us + timeout_us(fetch));
     if (settings_of(fetch)->url.host_is_ip)
         send_to_next_address(fetch);
     else
@@ -338,7 +345,7 @@ static void use_slot(struct fetch *fetch)
 
 static void on_slot(void *arg)
 {
-    use_slot(arg);
+    use_slot(arg, clock_now_us());
 }
 
 static void on_timeout(struct fetch *fetch)
@@ -369,9 +376,8 @@ static void report(struct fetch *fetch)
     finish_with(fetch, OUTCOME_ADDRESS_DENIED, message);
 }
 
-static void on_timer(void *arg)
+void fetch_on_due(struct fetch *fetch)
 {
-    struct fetch *fetch = arg;
     char message[FETCH_MESSAGE_SIZE];
 
     switch (fetch->state) {
@@ -389,24 +395,30 @@ static void on_timer(void *arg)
 }
 
 void fetch_init(struct fetch *fetch, struct fanout_worker *worker,
-                const struct fetch_request *request, fetch_done *on_done, void *arg)
+                const struct fetch_request *request, struct alarm *alarm, fetch_done *on_done,
+                void *arg)
 {
-    *fetch = (struct fetch){.worker = worker, .request = request, .on_done = on_done, .arg = arg};
-    fetch->waiter.on_granted = on_slot;
-    fetch->waiter.arg = fetch;
-    timer_init(&fetch->timer, on_timer, fetch);
+    *fetch = (struct fetch){
+        .worker = worker,
+        .request = request,
+        .alarm = alarm,
+        .due_us = CLOCK_NEVER,
+        .on_done = on_done,
+        .arg = arg,
+        .waiter = {.on_granted = on_slot, .arg = fetch},
+    };
 }
 
-void fetch_start(struct fetch *fetch, struct limiter_party *party)
+void fetch_start(struct fetch *fetch, struct limiter_party *party, uint64_t now_us)
 {
     uint64_t queue_timeout_us = settings_of(fetch)->queue_timeout_us;
 
     assert(fetch->state == FETCH_IDLE);
-    fetch->started_us = clock_now_us();
+    fetch->started_us = now_us;
     switch (limiter_take(fetch->request->upstream->lane, &fetch->worker->member, party,
                          &fetch->waiter)) {
     case LIMITER_TAKEN:
-        use_slot(fetch);
+        use_slot(fetch, now_us);
         break;
     case LIMITER_FULL:
         end_from_the_loop(fetch, OUTCOME_QUEUE_FULL, "too many fetches are waiting for a slot");
@@ -414,7 +426,7 @@ void fetch_start(struct fetch *fetch, struct limiter_party *party)
     case LIMITER_WAITING:
         fetch_enter(fetch, FETCH_AWAITS_SLOT);
         if (queue_timeout_us != CLOCK_NEVER)
-            timer_start(fetch->worker->timers, &fetch->timer, fetch->started_us + queue_timeout_us);
+            wait_until(fetch, now_us + queue_timeout_us);
         break;
     }
 }

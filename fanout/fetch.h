@@ -11,12 +11,12 @@
 #include "fanout/method.h"
 #include "fanout/outcome.h"
 #include "fanout/resolver.h"
-#include "fanout/timer.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+struct alarm;
 struct exchange;
 struct fanout_worker;
 struct header_list;
@@ -72,7 +72,8 @@ struct fetch {
     struct limiter_waiter waiter;
     struct resolver_lookup lookup;
     struct exchange *exchange;
-    struct timer timer; /* of the state: the wait for a slot, the upstream's timeout, the report */
+    struct alarm *alarm; /* rings at due_us, if not before */
+    uint64_t due_us;     /* of the state: the wait for a slot, the upstream's timeout, the report */
     struct resolver_answer *answer; /* NULL: the URL has a numeric host */
     size_t address_first;           /* which of its addresses is tried first */
     size_t addresses_tried;
@@ -83,10 +84,15 @@ struct fetch {
     const char *early_message; /* static; told in FETCH_AWAITS_REPORT; NULL: made then */
 };
 
+/* When the alarm rings, fetch_on_due must be called for each fetch that is due. */
 void fetch_init(struct fetch *fetch, struct fanout_worker *worker,
-                const struct fetch_request *request, fetch_done *on_done, void *arg);
+                const struct fetch_request *request, struct alarm *alarm, fetch_done *on_done,
+                void *arg);
 /* Never calls back before it returns. The party takes turns with others for slots. */
-void fetch_start(struct fetch *fetch, struct limiter_party *party);
+void fetch_start(struct fetch *fetch, struct limiter_party *party, uint64_t now_us);
+
+/* It may end with this. */
+void fetch_on_due(struct fetch *fetch);
 
 static inline bool fetch_is_running(const struct fetch *fetch)
 {

@@ -28,6 +28,7 @@
 #include "fanout/clock.h"
 #include "fanout/engine.h"
 #include "fanout/mem.h"
+#include "fanout/timer.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -37,17 +38,18 @@ struct gather {
     struct fanout_worker *worker;
     struct gather_sink sink;
     struct limiter_party party;
-    struct timer deadline;
-    uint64_t deadline_us;
+    struct alarm alarm;   /* for the deadline, and whatever the fetches wait for */
+    uint64_t deadline_us; /* as planned */
+    uint64_t ends_us;     /* when it is over */
     size_t count;
     size_t pending;
-    bool is_ending; /* gather_end is at work: it will call gather_finish */
+    bool is_in_round; /* all fetches are being looked at: gather_finish comes after that */
     struct fetch fetches[];
 };
 
 static void gather_free(struct gather *gather)
 {
-    timer_stop(gather->worker->timers, &gather->deadline);
+    alarm_clear(&gather->alarm);
     gather->worker->gathers--;
     free(gather);
 }
@@ -68,22 +70,21 @@ static void on_fetch_done(void *arg, struct fetch *fetch, struct fetch_result *r
 
     gather->pending--;
     gather->sink.on_result(gather->sink.arg, (size_t)(fetch - gather->fetches), result);
-    if (gather->pending == 0 && !gather->is_ending)
+    if (gather->pending == 0 && !gather->is_in_round)
         gather_finish(gather);
 }
 
 void gather_end(struct gather *gather, enum outcome outcome, const char *reason)
 {
-    gather->is_ending = true;
+    gather->is_in_round = true;
     for (size_t i = 0; i < gather->count; i++)
         if (fetch_is_running(&gather->fetches[i]))
             fetch_end(&gather->fetches[i], outcome, reason);
     gather_finish(gather);
 }
 
-static void on_deadline(void *arg)
+static void end_at_deadline(struct gather *gather)
 {
-    struct gather *gather = arg;
     char reason[80];
 
     snprintf(reason, sizeof reason, "the request's deadline of %g ms passed",
@@ -91,23 +92,59 @@ static void on_deadline(void *arg)
     gather_end(gather, OUTCOME_DEADLINE_EXCEEDED, reason);
 }
 
+/* A fetch that is due and goes on waits for something new. */
+static void look_after_fetches(struct gather *gather, uint64_t now_us)
+{
+    gather->is_in_round = true;
+    for (size_t i = 0; i < gather->count; i++) {
+        struct fetch *fetch = &gather->fetches[i];
+
+        if (fetch->due_us <= now_us)
+            fetch_on_due(fetch);
+        alarm_want(&gather->alarm, fetch->due_us);
+    }
+    gather->is_in_round = false;
+}
+
+static void on_alarm(void *arg)
+{
+    struct gather *gather = arg;
+    uint64_t now_us = clock_now_us();
+
+    alarm_clear(&gather->alarm);
+    if (now_us >= gather->ends_us) {
+        end_at_deadline(gather);
+        return;
+    }
+    alarm_want(&gather->alarm, gather->ends_us);
+    look_after_fetches(gather, now_us);
+    if (gather->pending == 0)
+        gather_finish(gather);
+}
+
 struct gather *gather_start(struct fanout_worker *worker, const struct gather_plan *plan,
                             struct gather_sink sink)
 {
-    struct gather *gather = mem_zalloc(sizeof *gather + plan->count * sizeof gather->fetches[0]);
+    struct gather *gather = mem_alloc(sizeof *gather + plan->count * sizeof gather->fetches[0]);
+    uint64_t now_us = clock_now_us();
 
     assert(plan->count > 0);
-    gather->worker = worker;
-    gather->sink = sink;
-    gather->deadline_us = plan->deadline_us;
-    gather->count = gather->pending = plan->count;
+    *gather = (struct gather){
+        .worker = worker,
+        .sink = sink,
+        .deadline_us = plan->deadline_us,
+        .ends_us = now_us + plan->deadline_us,
+        .count = plan->count,
+        .pending = plan->count,
+    };
     worker->gathers++;
-    timer_init(&gather->deadline, on_deadline, gather);
-    timer_start(worker->timers, &gather->deadline, clock_now_us() + plan->deadline_us);
-    for (size_t i = 0; i < plan->count; i++) {
-        fetch_init(&gather->fetches[i], worker, &plan->requests[i], on_fetch_done, gather);
-        fetch_start(&gather->fetches[i], &gather->party);
-    }
+    alarm_init(&gather->alarm, worker->timers, on_alarm, gather);
+    alarm_want(&gather->alarm, gather->ends_us);
+    for (size_t i = 0; i < plan->count; i++)
+        fetch_init(&gather->fetches[i], worker, &plan->requests[i], &gather->alarm, on_fetch_done,
+                   gather);
+    for (size_t i = 0; i < plan->count; i++)
+        fetch_start(&gather->fetches[i], &gather->party, now_us);
     return gather;
 }
 

@@ -23,6 +23,7 @@ struct header_list {
 
 /* A token (RFC 9110, section 5.6.2), 1 to 256 bytes. */
 bool header_name_is_valid(const char *name, size_t length);
+bool header_name_equals(const char *left, const char *right); /* in whatever case */
 /* Visible characters, spaces, tabs and obs-text; no other control bytes; no space at the ends. */
 bool header_value_is_valid(const char *value, size_t length);
 /* Host, Content-Length, Transfer-Encoding, Connection and the other fields that frame a message

@@ -20,7 +20,8 @@ static const bool is_token[256] = {
 
 void http_fields_release(struct http_fields *fields)
 {
-    free(fields->content_type);
+    free(fields->long_type);
+    fields->long_type = NULL;
     fields->content_type = NULL;
 }
 
@@ -99,10 +100,21 @@ static const char *take_connection(struct http_fields *fields, const char *value
     return NULL;
 }
 
+static void keep_type(struct http_fields *fields, const char *value, size_t length)
+{
+    if (length < sizeof fields->short_type) {
+        memcpy(fields->short_type, value, length);
+        fields->short_type[length] = '\0';
+        fields->content_type = fields->short_type;
+    } else {
+        fields->content_type = fields->long_type = mem_strndup(value, length);
+    }
+}
+
 static const char *take_content_type(struct http_fields *fields, const char *value, size_t length)
 {
     if (!fields->has_content_type && length > 0)
-        fields->content_type = mem_strndup(value, length);
+        keep_type(fields, value, length);
     fields->has_content_type = true;
     return NULL;
 }

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define HTTP_FIELDS_SHORT_TYPE 48 /* a media type of fewer bytes needs no memory of its own */
+
 enum http_fields_fold {
     HTTP_FIELDS_NO_FOLD, /* there is no field yet that could go on */
     HTTP_FIELDS_FOLD_IGNORED,
@@ -27,7 +29,9 @@ struct http_fields {
     bool says_keep_alive;
     bool has_content_type;
     uint64_t length;
-    char *content_type; /* owned; NULL: none, or an empty one */
+    const char *content_type; /* in one of the next two; NULL: none, or an empty one */
+    char short_type[HTTP_FIELDS_SHORT_TYPE];
+    char *long_type;
     struct content_codings codings;
     const char *wrong_coding; /* matters only if there is a body; NULL: none */
 };

@@ -6,7 +6,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const struct {
     const char *name;
@@ -48,7 +47,7 @@ static bool is_replaced(const struct http_request_template *template, const stru
         if (has(&template->settings->headers, own->items[i].name))
             return true;
         for (size_t j = 0; j < DEFAULT_COUNT; j++)
-            if (strcasecmp(defaults[j].name, own->items[i].name) == 0)
+            if (header_name_equals(defaults[j].name, own->items[i].name))
                 return true;
     }
     return false;

@@ -33,7 +33,6 @@ void http_response_init(struct http_response *response, enum method method, stru
 
 void http_response_release(struct http_response *response)
 {
-    free(response->content_type);
     response->content_type = NULL;
     http_fields_release(&response->fields);
     content_decoder_free(response->decoder);
@@ -171,7 +170,6 @@ static void on_head_end(struct http_response *response)
         return;
     }
     response->content_type = fields->content_type;
-    fields->content_type = NULL;
     if (has_no_body(response))
         finish(response);
     else if (is_fine(response, fields->wrong_coding))

@@ -42,8 +42,8 @@ enum http_response_awaited {
 
 struct http_response {
     enum http_response_phase phase;
-    unsigned status;      /* of the final answer; 0: its status line has not come, or was refused */
-    char *content_type;   /* owned; NULL: none; it may be taken by setting it to NULL */
+    unsigned status; /* of the final answer; 0: its status line has not come, or was refused */
+    const char *content_type; /* there until it is released; NULL: none */
     bool is_persistent;   /* once DONE: the connection may carry another request (RFC 9112, 9.3) */
     enum outcome outcome; /* once FAILED: reset, protocol_error, response_too_large, queue_full */
     const char *reason;   /* once FAILED: what is wrong, static */

@@ -126,3 +126,24 @@ void timer_stop(struct timers *timers, struct timer *timer)
     heap_remove(&timers->heap, &timer->node);
     follow_earliest(timers);
 }
+
+void alarm_init(struct alarm *alarm, struct timers *timers, void (*on_ring)(void *arg), void *arg)
+{
+    alarm->timers = timers;
+    alarm->at_us = CLOCK_NEVER;
+    timer_init(&alarm->timer, on_ring, arg);
+}
+
+void alarm_want(struct alarm *alarm, uint64_t at_us)
+{
+    if (at_us >= alarm->at_us)
+        return;
+    alarm->at_us = at_us;
+    timer_start(alarm->timers, &alarm->timer, at_us);
+}
+
+void alarm_clear(struct alarm *alarm)
+{
+    alarm->at_us = CLOCK_NEVER;
+    timer_stop(alarm->timers, &alarm->timer);
+}

@@ -40,4 +40,20 @@ static inline bool timer_running(const struct timer *timer)
     return heap_holds(&timer->node);
 }
 
+/*
+ * One timer for the many moments of one owner. It rings at or after the earliest that was wanted,
+ * so maybe for nothing: the owner then looks what is due, and wants the next again. To want a
+ * moment costs nothing where an earlier one is wanted already, and none need be taken back.
+ */
+struct alarm {
+    struct timers *timers;
+    struct timer timer;
+    uint64_t at_us; /* the earliest wanted; CLOCK_NEVER: none */
+};
+
+void alarm_init(struct alarm *alarm, struct timers *timers, void (*on_ring)(void *arg), void *arg);
+void alarm_want(struct alarm *alarm, uint64_t at_us);
+/* Forgets every moment. The owner does so before it looks what is due, and before it ends. */
+void alarm_clear(struct alarm *alarm);
+
 #endif

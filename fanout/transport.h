@@ -48,6 +48,7 @@ struct exchange_response {
     const char *detail;       /* what went wrong, for people */
     const char *content_type; /* as sent; NULL: none */
     struct buf body;          /* decoded; on_done may take it with buf_move */
+    uint64_t ended_us;        /* clock.h */
 };
 
 typedef void exchange_done(void *arg, struct exchange_response *response);

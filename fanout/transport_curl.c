@@ -8,6 +8,7 @@
  * left there. A method that is not idempotent never rides on a kept connection:
  * libcurl would silently send it again.
  */
+#include "fanout/clock.h"
 #include "fanout/heap.h"
 #include "fanout/http_request.h"
 #include "fanout/http_response.h"
@@ -38,6 +39,7 @@ struct curl_exchange {
     struct curl_peer *peer;
     struct handle handle;
     struct curl_slist *headers; /* NULL: the peer's */
+    bool is_altered;            /* more was set for this request than headers */
     struct address address;
     bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
     struct http_response answer;
@@ -197,6 +199,17 @@ static struct curl_exchange *exchange_take(struct curl_peer *peer)
     return exchange;
 }
 
+static void undo(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, NULL);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
+}
+
 /* Undoes what one request set, and keeps the handle for the next. */
 static void exchange_put_back(struct curl_exchange *exchange)
 {
@@ -205,16 +218,13 @@ static void exchange_put_back(struct curl_exchange *exchange)
 
     http_response_release(&exchange->answer);
     buf_release(&exchange->response.body);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
-    curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, NULL);
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, peer->headers);
+    if (exchange->headers != NULL)
+        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, peer->headers);
     curl_slist_free_all(exchange->headers);
     exchange->headers = NULL;
+    if (exchange->is_altered)
+        undo(easy);
+    exchange->is_altered = false;
     if (peer->idle_count >= MOST_IDLE_EXCHANGES) {
         exchange_free(exchange);
         return;
@@ -243,6 +253,8 @@ static void begin(struct curl_exchange *exchange, const struct exchange_request 
 {
     CURL *easy = exchange->handle.easy;
 
+    exchange->is_altered =
+        request->method != METHOD_GET || request->target != NULL || request->body != NULL;
     set_method(easy, request);
     if (request->target != NULL)
         curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
@@ -300,6 +312,7 @@ static bool curl_is_connected(const struct exchange *face)
 static bool send_afresh(struct curl_exchange *exchange)
 {
     exchange->is_stale = false;
+    exchange->is_altered = true;
     handle_stop(&exchange->handle);
     curl_easy_setopt(exchange->handle.easy, CURLOPT_FRESH_CONNECT, 1L);
     return handle_start(&exchange->handle, &exchange->address);
@@ -319,6 +332,7 @@ static void judge(struct curl_exchange *exchange, CURLcode code)
         response->outcome = handle_outcome(&exchange->handle, code);
         response->detail = handle_detail(&exchange->handle, code, response->outcome);
     }
+    response->ended_us = clock_now_us();
     response->status = answer->status;
     response->content_type = answer->content_type;
 }

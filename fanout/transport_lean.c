@@ -10,7 +10,7 @@
  * A connection being opened needs some 10 KiB of libcurl's, so only so many are
  * opened at once; who waits for one takes a kept one if that comes free first.
  */
-#include "fanout/heap.h"
+#include "fanout/clock.h"
 #include "fanout/http_request.h"
 #include "fanout/http_response.h"
 #include "fanout/mem.h"
@@ -181,7 +181,7 @@ static void let_go_of_connection(struct lean_exchange *exchange)
         return;
     if (answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->is_spent &&
         is_all_sent(exchange))
-        pool_give(connection);
+        pool_give(connection, exchange->response.ended_us);
     else
         pool_close(connection);
     serve_waiting(exchange->peer);
@@ -198,6 +198,7 @@ static void report(struct lean_exchange *exchange)
 /* The answer is as it is; the parser has judged it. */
 static void finish(struct lean_exchange *exchange)
 {
+    exchange->response.ended_us = clock_now_us();
     if (exchange->answer.phase == HTTP_RESPONSE_FAILED) {
         exchange->response.outcome = exchange->answer.outcome;
         exchange->response.detail = exchange->answer.reason;
@@ -212,6 +213,7 @@ static void fail(struct lean_exchange *exchange, enum outcome outcome, const cha
     struct pool_connection *connection = exchange->connection;
 
     exchange->connection = NULL;
+    exchange->response.ended_us = clock_now_us();
     exchange->response.outcome = outcome;
     exchange->response.detail = detail;
     report(exchange);

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define LEAST_SWEEP_US 100000
-
 /* One address of the upstream; it is there while a connection to it is. */
 struct pool_site {
     LIST_ENTRY(pool_site) link;
@@ -123,38 +121,35 @@ void pool_wake(struct pool_connection *connection)
 
 /* ---- keeping ---- */
 
-static void close_old(struct pool_site *site, uint64_t now_us)
+/* Returns when the oldest of the others will be too old. */
+static uint64_t close_old(struct pool_site *site, uint64_t now_us)
 {
     uint64_t timeout_us = site->pool->idle_timeout_us;
     struct pool_connection *oldest, *next;
 
-    for (oldest = TAILQ_LAST(&site->idle, pool_connections);
-         oldest != NULL && now_us - oldest->idle_since_us >= timeout_us; oldest = next) {
+    for (oldest = TAILQ_LAST(&site->idle, pool_connections); oldest != NULL; oldest = next) {
+        if (now_us - oldest->idle_since_us < timeout_us)
+            return oldest->idle_since_us + timeout_us;
         next = TAILQ_PREV(oldest, pool_connections, link);
         pool_close(oldest); /* the last takes the site with it, but then next is NULL */
     }
-}
-
-static void start_sweep(struct pool *pool, uint64_t now_us)
-{
-    uint64_t idle_us = pool->idle_timeout_us;
-
-    timer_start(pool->timers, &pool->sweep,
-                now_us + (idle_us > LEAST_SWEEP_US ? idle_us : LEAST_SWEEP_US));
+    return CLOCK_NEVER;
 }
 
 static void on_sweep(void *arg)
 {
     struct pool *pool = arg;
-    uint64_t now_us = clock_now_us();
+    uint64_t now_us = clock_now_us(), next_us = CLOCK_NEVER;
     struct pool_site *site, *next;
 
     for (site = LIST_FIRST(&pool->sites); site != NULL; site = next) {
+        uint64_t due_us;
+
         next = LIST_NEXT(site, link);
-        close_old(site, now_us);
+        due_us = close_old(site, now_us);
+        next_us = due_us < next_us ? due_us : next_us;
     }
-    if (!LIST_EMPTY(&pool->sites))
-        start_sweep(pool, now_us);
+    timer_start(pool->timers, &pool->sweep, next_us);
 }
 
 void pool_init(struct pool *pool, struct event_base *base, struct timers *timers,
@@ -198,8 +193,6 @@ struct pool_connection *pool_take(struct pool *pool, const struct address *addre
 
     if (site == NULL || TAILQ_EMPTY(&site->idle))
         return NULL;
-    if (clock_now_us() - TAILQ_FIRST(&site->idle)->idle_since_us >= pool->idle_timeout_us)
-        return NULL; /* the youngest; the sweep closes them all */
     do {
         connection = TAILQ_FIRST(&site->idle);
         if (is_fit(connection, is_careful)) {
@@ -224,15 +217,17 @@ struct pool_connection *pool_add(struct pool *pool, const struct address *addres
     connection->site = site;
     connection->channel = channel;
     watch(connection, EV_READ);
-    if (!timer_running(&pool->sweep))
-        start_sweep(pool, clock_now_us());
     return use(connection, on_event_of_user, arg);
 }
 
-void pool_give(struct pool_connection *connection)
+void pool_give(struct pool_connection *connection, uint64_t now_us)
 {
+    struct pool *pool = connection->site->pool;
+
     use(connection, NULL, NULL);
     watch(connection, EV_READ);
-    connection->idle_since_us = clock_now_us();
+    connection->idle_since_us = now_us;
     TAILQ_INSERT_HEAD(&connection->site->idle, connection, link);
+    if (!timer_running(&pool->sweep)) /* else it is due before this one is too old */
+        timer_start(pool->timers, &pool->sweep, now_us + pool->idle_timeout_us);
 }

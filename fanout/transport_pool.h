@@ -23,7 +23,7 @@ struct pool {
     struct timers *timers;
     uint64_t idle_timeout_us;
     LIST_HEAD(pool_sites, pool_site) sites;
-    struct timer sweep; /* closes what has been idle for too long */
+    struct timer sweep; /* due when the oldest idle one is too old */
 };
 
 typedef void pool_event(void *arg, short what);
@@ -64,7 +64,7 @@ void pool_want_write(struct pool_connection *connection, bool wants);
 void pool_wake(struct pool_connection *connection);
 
 /* Keeps it for the next request. Nothing of an answer may be outstanding. */
-void pool_give(struct pool_connection *connection);
+void pool_give(struct pool_connection *connection, uint64_t now_us);
 void pool_close(struct pool_connection *connection);
 
 #endif

@@ -282,22 +282,6 @@ static void a_type_in_an_interim_answer_or_in_a_trailer_is_none(void **state)
     run_end(&run);
 }
 
-static void a_type_that_was_taken_is_not_freed(void **state)
-{
-    static const char answer[] = OK_LINE "Content-Type: a/b\r\n" REST;
-    struct response_run run;
-    char *type;
-
-    (void)state;
-    run_start(&run, METHOD_GET, MAX_BODY_BYTES);
-    run_feed(&run, answer, sizeof answer - 1);
-    type = run.response.content_type;
-    run.response.content_type = NULL;
-    run_end(&run);
-    assert_string_equal(type, "a/b");
-    free(type);
-}
-
 static void a_type_of_50_kb_is_taken_whole(void **state)
 {
     struct response_run run;
@@ -385,7 +369,6 @@ int main(void)
         cmocka_unit_test(the_type_is_as_sent_without_the_blanks_around_it),
         cmocka_unit_test(of_several_types_the_first_counts),
         cmocka_unit_test(a_type_in_an_interim_answer_or_in_a_trailer_is_none),
-        cmocka_unit_test(a_type_that_was_taken_is_not_freed),
         cmocka_unit_test(a_type_of_50_kb_is_taken_whole),
         cmocka_unit_test(the_status_is_known_with_its_line_and_never_an_interim_one),
         cmocka_unit_test(a_head_may_have_64_kib_and_no_byte_more),
