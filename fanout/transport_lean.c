@@ -6,17 +6,11 @@
  *       ╰──────► connector_start ┄┄► on_connected ─╯ ╰► repeat (it was closed
  *           │         ▲                                 before a byte came)
  *           ╰┄ waits ┄┴────────────────────────────────────╯
- *
- * A connection being opened needs some 10 KiB of libcurl's, so only so many are
- * opened at once; who waits for one takes a kept one if that comes free first.
  */
+#include "fanout/transport_lean.h"
+
 #include "fanout/clock.h"
-#include "fanout/http_request.h"
-#include "fanout/http_response.h"
 #include "fanout/mem.h"
-#include "fanout/transport_origin.h"
-#include "fanout/transport_pool.h"
-#include "fanout/transport_way.h"
 #include "fanout/upstream.h"
 
 #include <event2/event.h>
@@ -27,41 +21,6 @@
 #define MOST_KEPT_REQUEST   4096
 #define MOST_COPIED_BODY    4096 /* goes out with the head, in one piece */
 #define MOST_PIECES         16   /* of an answer in one turn */
-#define MOST_CONNECTING     128  /* at once, to one upstream */
-
-struct lean_peer {
-    struct transport_peer face;
-    struct transport *transport;
-    struct origin origin;
-    struct connectors connectors;
-    struct pool pool;
-    struct http_request_template template;
-    size_t connecting;
-    TAILQ_HEAD(lean_waiters, lean_exchange) waiting; /* for a connection */
-    LIST_HEAD(lean_exchanges, lean_exchange) idle;
-    size_t idle_count;
-};
-
-struct lean_exchange {
-    struct exchange face;
-    LIST_ENTRY(lean_exchange) link;
-    struct lean_peer *peer;
-    TAILQ_ENTRY(lean_exchange) wait;
-    bool is_waiting;                    /* until it may connect */
-    struct connector *connector;        /* while it connects */
-    struct pool_connection *connection; /* from then on */
-    struct address address;
-    bool may_repeat; /* the connection was kept, and a second try does no harm */
-    bool is_spent;   /* the connection ended behind the answer, or something more came */
-    struct buf head; /* of the request; small bodies stand behind it */
-    const char *body;
-    size_t body_length;
-    size_t sent; /* of head and body */
-    struct http_response answer;
-    struct exchange_response response;
-    exchange_done *on_done;
-    void *arg;
-};
 
 /* ---- peers ---- */
 
@@ -75,6 +34,7 @@ static void lean_peer_free(struct transport_peer *face)
         buf_release(&exchange->head);
         free(exchange);
     }
+    link_release(peer);
     pool_release(&peer->pool);
     connectors_release(&peer->connectors);
     http_request_template_release(&peer->template);
@@ -90,7 +50,7 @@ static struct transport_peer *lean_peer_new(struct transport *transport,
     peer->face.way = &transport_lean;
     peer->transport = transport;
     LIST_INIT(&peer->idle);
-    TAILQ_INIT(&peer->waiting);
+    link_init(peer);
     pool_init(&peer->pool, transport->base, transport->timers, settings->idle_timeout_us);
     connectors_init(&peer->connectors, &peer->origin);
     http_request_template_init(&peer->template, settings);
@@ -148,6 +108,7 @@ static void begin(struct lean_exchange *exchange, const struct exchange_request 
     exchange->address = *request->address;
     exchange->may_repeat = method_is_idempotent(request->method);
     exchange->is_spent = false;
+    exchange->is_drained = true;
     exchange->sent = 0;
     exchange->connector = NULL;
     exchange->connection = NULL;
@@ -169,22 +130,28 @@ static bool is_all_sent(const struct lean_exchange *exchange)
     return exchange->sent == exchange->head.len + exchange->body_length;
 }
 
-static void serve_waiting(struct lean_peer *peer);
+/* What was there before the loop last looked is not told of again, so it is looked for. */
+static bool is_reusable(const struct lean_exchange *exchange)
+{
+    const struct http_response *answer = &exchange->answer;
+
+    return answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->is_spent &&
+           is_all_sent(exchange) && (exchange->is_drained || pool_is_quiet(exchange->connection));
+}
 
 static void let_go_of_connection(struct lean_exchange *exchange)
 {
     struct pool_connection *connection = exchange->connection;
-    const struct http_response *answer = &exchange->answer;
+    bool may_be_kept = connection != NULL && is_reusable(exchange);
 
     exchange->connection = NULL;
     if (connection == NULL)
         return;
-    if (answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->is_spent &&
-        is_all_sent(exchange))
+    if (may_be_kept)
         pool_give(connection, exchange->response.ended_us);
     else
         pool_close(connection);
-    serve_waiting(exchange->peer);
+    link_came_free(exchange->peer);
 }
 
 static void report(struct lean_exchange *exchange)
@@ -207,8 +174,7 @@ static void finish(struct lean_exchange *exchange)
     report(exchange);
 }
 
-/* The detail may be the connection's. */
-static void fail(struct lean_exchange *exchange, enum outcome outcome, const char *detail)
+void lean_fail(struct lean_exchange *exchange, enum outcome outcome, const char *detail)
 {
     struct pool_connection *connection = exchange->connection;
 
@@ -221,28 +187,12 @@ static void fail(struct lean_exchange *exchange, enum outcome outcome, const cha
         pool_close(connection);
 }
 
-static void stop_waiting(struct lean_exchange *exchange)
-{
-    TAILQ_REMOVE(&exchange->peer->waiting, exchange, wait);
-    exchange->is_waiting = false;
-}
-
 static void lean_cancel(struct exchange *face)
 {
     struct lean_exchange *exchange = (struct lean_exchange *)face;
 
-    struct lean_peer *peer = exchange->peer;
-
-    if (exchange->is_waiting)
-        stop_waiting(exchange);
-    if (exchange->connector != NULL) {
-        connector_cancel(exchange->connector);
-        peer->connecting--;
-    }
-    if (exchange->connection != NULL)
-        pool_close(exchange->connection);
+    link_cancel(exchange);
     exchange_put_back(exchange);
-    serve_waiting(peer);
 }
 
 static bool lean_is_connected(const struct exchange *face)
@@ -266,11 +216,7 @@ static enum channel_answer send_piece(struct lean_exchange *exchange)
     return answer;
 }
 
-/*
- * Sends what can be sent. Where the upstream takes no more, it may have said why: what it sent is
- * read first, and the connection's failure is found there.
- */
-static enum channel_answer send_rest(struct lean_exchange *exchange)
+enum channel_answer lean_send_rest(struct lean_exchange *exchange)
 {
     enum channel_answer answer = CHANNEL_MOVED;
 
@@ -282,98 +228,7 @@ static enum channel_answer send_rest(struct lean_exchange *exchange)
     return answer;
 }
 
-/* ---- connecting ---- */
-
-static void on_event(void *arg, short what);
-
-static void on_connected(void *arg, enum outcome outcome, const char *detail,
-                         struct channel channel)
-{
-    struct lean_exchange *exchange = arg;
-    struct lean_peer *peer = exchange->peer;
-
-    exchange->connector = NULL;
-    peer->connecting--;
-    if (outcome != OUTCOME_OK) {
-        fail(exchange, outcome, detail);
-    } else {
-        exchange->connection =
-            pool_add(&peer->pool, &exchange->address, channel, on_event, exchange);
-        send_rest(exchange);
-    }
-    serve_waiting(peer);
-}
-
-/* False: libcurl failed for want of memory. */
-static bool connect_now(struct lean_exchange *exchange)
-{
-    struct lean_peer *peer = exchange->peer;
-
-    exchange->may_repeat = false;
-    exchange->connector =
-        connector_start(&peer->connectors, &exchange->address, on_connected, exchange);
-    peer->connecting += exchange->connector != NULL;
-    return exchange->connector != NULL;
-}
-
-static bool connect_afresh(struct lean_exchange *exchange)
-{
-    struct lean_peer *peer = exchange->peer;
-
-    if (peer->connecting < MOST_CONNECTING)
-        return connect_now(exchange);
-    TAILQ_INSERT_TAIL(&peer->waiting, exchange, wait);
-    exchange->is_waiting = true;
-    return true;
-}
-
-static const char no_connector[] = "no connection could be started";
-
-/* The kept connection was closed before it could carry anything. */
-static void repeat(struct lean_exchange *exchange)
-{
-    pool_close(exchange->connection);
-    exchange->connection = NULL;
-    exchange->may_repeat = false;
-    exchange->sent = 0;
-    if (!connect_afresh(exchange))
-        fail(exchange, OUTCOME_INTERNAL, no_connector);
-}
-
-/* False: there is none, or it turned out to be closed when nothing had been sent yet. */
-static bool use_kept_connection(struct lean_exchange *exchange)
-{
-    struct lean_peer *peer = exchange->peer;
-
-    /* What can't be repeated must not find out the hard way that the connection is closed. */
-    exchange->connection =
-        pool_take(&peer->pool, &exchange->address, !exchange->may_repeat, on_event, exchange);
-    if (exchange->connection == NULL)
-        return false;
-    if (send_rest(exchange) != CHANNEL_BROKEN || exchange->sent > 0)
-        return true;
-    pool_close(exchange->connection);
-    exchange->connection = NULL;
-    return false;
-}
-
-/* A connection came free, or one may be opened. */
-static void serve_waiting(struct lean_peer *peer)
-{
-    struct lean_exchange *first = TAILQ_FIRST(&peer->waiting);
-
-    if (first == NULL)
-        return;
-    if (use_kept_connection(first)) {
-        stop_waiting(first);
-    } else if (peer->connecting < MOST_CONNECTING) {
-        stop_waiting(first);
-        if (!connect_now(first)) {
-            fail(first, OUTCOME_INTERNAL, no_connector);
-            serve_waiting(peer);
-        }
-    }
-}
+/* ---- starting ---- */
 
 static struct exchange *lean_send(struct transport_peer *face,
                                   const struct exchange_request *request, exchange_done *on_done,
@@ -384,7 +239,7 @@ static struct exchange *lean_send(struct transport_peer *face,
     exchange->on_done = on_done;
     exchange->arg = arg;
     begin(exchange, request);
-    if (use_kept_connection(exchange) || connect_afresh(exchange))
+    if (link_start(exchange))
         return &exchange->face;
     exchange_put_back(exchange);
     return NULL;
@@ -402,10 +257,12 @@ static enum channel_answer receive_piece(struct lean_exchange *exchange)
 
     if (direct != NULL) {
         answer = channel_receive(channel, direct, room, &count);
+        exchange->is_drained = count < room;
         http_response_took(&exchange->answer, count);
         return answer;
     }
     answer = channel_receive(channel, transport->scratch, sizeof transport->scratch, &count);
+    exchange->is_drained = count < sizeof transport->scratch;
     if (http_response_take(&exchange->answer, transport->scratch, count) < count)
         exchange->is_spent = true;
     return answer;
@@ -424,13 +281,13 @@ static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
     const char *detail;
 
     if (exchange->may_repeat && !http_response_has_begun(&exchange->answer)) {
-        repeat(exchange);
+        link_repeat(exchange);
     } else if (answer == CHANNEL_END) {
         http_response_end(&exchange->answer);
         finish(exchange);
     } else {
         outcome = channel_failure(&exchange->connection->channel, &detail);
-        fail(exchange, outcome, detail);
+        lean_fail(exchange, outcome, detail);
     }
 }
 
@@ -449,12 +306,12 @@ static void receive(struct lean_exchange *exchange)
         on_lost(exchange, answer);
 }
 
-static void on_event(void *arg, short what)
+void lean_on_event(void *arg, short what)
 {
     struct lean_exchange *exchange = arg;
 
     if ((what & EV_WRITE) != 0)
-        send_rest(exchange);
+        lean_send_rest(exchange);
     if ((what & EV_CLOSED) != 0)
         exchange->is_spent = true;
     if ((what & (EV_READ | EV_CLOSED)) != 0)

@@ -50,6 +50,7 @@ void pool_close(struct pool_connection *connection)
 
     if (is_idle(connection))
         TAILQ_REMOVE(&site->idle, connection, link);
+    timer_stop(site->pool->timers, &connection->wake);
     event_del(&connection->event);
     channel_close(&connection->channel);
     free(connection);
@@ -61,11 +62,8 @@ void pool_close(struct pool_connection *connection)
 
 /* ---- watching ---- */
 
-/*
- * Whether nothing has come on an idle connection: neither an end nor bytes, which would be taken
- * for the answer to the next request. Under TLS bytes of its own may come; it deals with them.
- */
-static bool is_quiet(struct pool_connection *connection)
+/* Under TLS bytes of its own may have come; it deals with them. */
+bool pool_is_quiet(struct pool_connection *connection)
 {
     size_t count;
     char byte;
@@ -92,7 +90,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     if (!is_idle(connection))
         connection->on_event(connection->arg, what);
-    else if (!is_quiet(connection))
+    else if (!pool_is_quiet(connection))
         pool_close(connection);
 }
 
@@ -114,9 +112,17 @@ void pool_want_write(struct pool_connection *connection, bool wants)
     watch(connection, (short)(EV_READ | (wants ? EV_WRITE : 0)));
 }
 
+/* By a timer: an event that is made active is run before the loop looks at sockets and timers. */
 void pool_wake(struct pool_connection *connection)
 {
-    event_active(&connection->event, EV_READ, 0);
+    timer_start(connection->site->pool->timers, &connection->wake, 0);
+}
+
+static void on_wake(void *arg)
+{
+    struct pool_connection *connection = arg;
+
+    connection->on_event(connection->arg, EV_READ);
 }
 
 /* ---- keeping ---- */
@@ -172,7 +178,7 @@ void pool_release(struct pool *pool)
 static bool is_fit(struct pool_connection *connection, bool is_careful)
 {
     if (is_careful || connection->channel.connector != NULL)
-        return is_quiet(connection);
+        return pool_is_quiet(connection);
     return is_known_quiet(connection);
 }
 
@@ -216,6 +222,7 @@ struct pool_connection *pool_add(struct pool *pool, const struct address *addres
     site->connections++;
     connection->site = site;
     connection->channel = channel;
+    timer_init(&connection->wake, on_wake, connection);
     watch(connection, EV_READ);
     return use(connection, on_event_of_user, arg);
 }
@@ -225,6 +232,7 @@ void pool_give(struct pool_connection *connection, uint64_t now_us)
     struct pool *pool = connection->site->pool;
 
     use(connection, NULL, NULL);
+    timer_stop(connection->site->pool->timers, &connection->wake);
     watch(connection, EV_READ);
     connection->idle_since_us = now_us;
     TAILQ_INSERT_HEAD(&connection->site->idle, connection, link);

@@ -34,7 +34,8 @@ struct pool_connection {
     struct pool_site *site;
     TAILQ_ENTRY(pool_connection) link; /* while idle */
     struct event event;
-    short wanted; /* EV_READ, EV_WRITE: what the event is registered for */
+    struct timer wake; /* while in use */
+    short wanted;      /* EV_READ, EV_WRITE: what the event is registered for */
     uint64_t idle_since_us;
     pool_event *on_event; /* NULL: idle */
     void *arg;
@@ -60,10 +61,17 @@ struct pool_connection *pool_add(struct pool *pool, const struct address *addres
 
 /* Whether to wait for room to write. */
 void pool_want_write(struct pool_connection *connection, bool wants);
-/* Calls on_event for reading soon, from the loop, whatever the socket says. */
+/* Calls on_event for reading in the loop's next round, whatever the socket says. */
 void pool_wake(struct pool_connection *connection);
 
-/* Keeps it for the next request. Nothing of an answer may be outstanding. */
+/*
+ * Whether nothing has come that is unread: neither an end nor bytes, which would be taken for the
+ * answer to the next request. If not, only closing it is left.
+ */
+bool pool_is_quiet(struct pool_connection *connection);
+
+/* Keeps it for the next request. Nothing of an answer may be outstanding, nor anything unread that
+ * on_event told of. */
 void pool_give(struct pool_connection *connection, uint64_t now_us);
 void pool_close(struct pool_connection *connection);
 

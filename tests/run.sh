@@ -13,15 +13,19 @@ count() {
     grep -oE "[0-9]+ $1" <<<"$2" | tail -1 | grep -oE '^[0-9]+' || echo 0
 }
 
+# sum PATTERN TEXT: of the numbers in what matches, as one program may run several groups of tests.
+sum() {
+    grep -oE "$1" <<<"$2" | grep -oE '[0-9]+' | awk '{ sum += $1 } END { print sum + 0 }'
+}
+
 run_unit() {
     local test output good bad
     for test in "$build"/tests/unit/test_*[!.][!do]; do
         [ -x "$test" ] && [ ! -d "$test" ] || continue
         output=$("$test" 2>&1)
         local code=$?
-        good=$(grep -oE '\[  PASSED  \] [0-9]+' <<<"$output" | grep -oE '[0-9]+' || echo 0)
-        bad=$(grep -oE '\[  FAILED  \] [0-9]+ test' <<<"$output" | grep -oE '[0-9]+' | head -1)
-        bad=${bad:-0}
+        good=$(sum '\[  PASSED  \] [0-9]+' "$output")
+        bad=$(sum '\[  FAILED  \] [0-9]+ test' "$output")
         [ $code -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
         [ $code -ne 0 ] && printf '%s\n' "$output"
         printf '%-50s %4d passed, %d failed\n' "${test##*/}" "$good" "$bad"
