@@ -40,11 +40,10 @@ void http_request_each_field(const struct upstream_settings *settings,
         on_field(arg, own->items[i].name, own->items[i].value);
 }
 
-/* Whether a field stands in the template, and the request replaces it. */
-static bool is_replaced(const struct http_request_template *template, const struct header_list *own)
+bool http_request_replaces(const struct upstream_settings *settings, const struct header_list *own)
 {
     for (size_t i = 0; i < own->count; i++) {
-        if (has(&template->settings->headers, own->items[i].name))
+        if (has(&settings->headers, own->items[i].name))
             return true;
         for (size_t j = 0; j < DEFAULT_COUNT; j++)
             if (header_name_equals(defaults[j].name, own->items[i].name))
@@ -108,7 +107,7 @@ static void write_first_line(const struct http_request_template *template,
 static void write_fields(const struct http_request_template *template,
                          const struct header_list *own, struct buf *out)
 {
-    if (own != NULL && is_replaced(template, own)) {
+    if (own != NULL && http_request_replaces(template->settings, own)) {
         write_host(template->settings, out);
         http_request_each_field(template->settings, own, write_field, out);
         return;

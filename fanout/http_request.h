@@ -41,6 +41,9 @@ void http_request_template_release(struct http_request_template *template);
 void http_request_write(const struct http_request_template *template,
                         const struct http_request *request, struct buf *out);
 
+/* Whether any of these fields takes the place of one that stands in every request. */
+bool http_request_replaces(const struct upstream_settings *settings, const struct header_list *own);
+
 /*
  * Calls on_field for each field of a request but Host and Content-Length, in order: ours
  * (User-Agent, Accept, Accept-Encoding), the upstream's, the request's own; where two have the same

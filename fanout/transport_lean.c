@@ -239,7 +239,8 @@ static struct exchange *lean_send(struct transport_peer *face,
     exchange->on_done = on_done;
     exchange->arg = arg;
     begin(exchange, request);
-    if (link_start(exchange))
+    if (!exchange->head.has_failed && /* or the body would be taken for what the head lacks */
+        link_start(exchange))
         return &exchange->face;
     exchange_put_back(exchange);
     return NULL;
