@@ -38,7 +38,7 @@ struct curl_exchange {
     LIST_ENTRY(curl_exchange) link;
     struct curl_peer *peer;
     struct handle handle;
-    struct curl_slist *headers; /* NULL: the peer's */
+    struct curl_slist *headers; /* NULL: the peer's, which may follow these */
     bool is_altered;            /* more was set for this request than headers */
     struct address address;
     bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
@@ -60,7 +60,8 @@ static void add_field(void *arg, const char *name, const char *value)
 }
 
 /* All fields, and nothing of libcurl's own: it never waits for 100, and names no type. */
-static struct curl_slist *make_headers(const struct curl_peer *peer, const struct header_list *own)
+static struct curl_slist *make_all_headers(const struct curl_peer *peer,
+                                           const struct header_list *own)
 {
     struct curl_slist *list = curl_slist_append(NULL, "Expect:");
 
@@ -69,6 +70,33 @@ static struct curl_slist *make_headers(const struct curl_peer *peer, const struc
         list = curl_slist_append(list, "Content-Type:");
     http_request_each_field(peer->origin.settings, own, add_field, &list);
     return list;
+}
+
+/* Where they replace nothing, the peer's follow them as they are. */
+static struct curl_slist *make_headers(const struct curl_peer *peer, const struct header_list *own)
+{
+    struct curl_slist *list = NULL, *last;
+
+    if (own->count == 0 || header_list_find(own, "Content-Type") != NULL ||
+        http_request_replaces(peer->origin.settings, own))
+        return make_all_headers(peer, own);
+    for (size_t i = 0; i < own->count; i++)
+        add_field(&list, own->items[i].name, own->items[i].value);
+    for (last = list; last->next != NULL; last = last->next)
+        ;
+    last->next = peer->headers;
+    return list;
+}
+
+static void free_headers(const struct curl_peer *peer, struct curl_slist *list)
+{
+    struct curl_slist *last = list;
+
+    while (last != NULL && last->next != peer->headers)
+        last = last->next;
+    if (last != NULL)
+        last->next = NULL;
+    curl_slist_free_all(list);
 }
 
 static void exchange_free(struct curl_exchange *exchange)
@@ -103,7 +131,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
         curl_peer_free(&peer->face);
         return NULL;
     }
-    peer->headers = make_headers(peer, NULL);
+    peer->headers = make_all_headers(peer, NULL);
     return &peer->face;
 }
 
@@ -220,7 +248,7 @@ static void exchange_put_back(struct curl_exchange *exchange)
     buf_release(&exchange->response.body);
     if (exchange->headers != NULL)
         curl_easy_setopt(easy, CURLOPT_HTTPHEADER, peer->headers);
-    curl_slist_free_all(exchange->headers);
+    free_headers(peer, exchange->headers);
     exchange->headers = NULL;
     if (exchange->is_altered)
         undo(easy);
