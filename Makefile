@@ -22,6 +22,11 @@ LINT_DEPS = clang clang-tidy clang-format cppcheck
 # Its libFuzzer and sanitizers, of whatever version clang is once it is there.
 FUZZ_DEPS = libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
 SOAK_DEPS = python3
+# Load and upstreams; and the peers that Debian has, a Python for the newest ones, what draws.
+BENCH_DEPS = python3 nginx-light wrk
+PEER_DEPS  = libnginx-mod-http-lua lua-cjson python3-venv python3-fastapi uvicorn python3-httpx \
+             python3-aiohttp python3-uvloop python3-httptools python3-matplotlib
+INSTR_DEPS = valgrind python3
 
 WARNINGS  = -Wall -Wextra -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes \
             -Wformat=2 -Wundef -Werror
@@ -41,11 +46,12 @@ SERVICE_LIBS = -levent_extra -lconfuse -lcjson
 ENGINE_OBJS  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard fanout/*.c))
 SERVICE_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard service/*.c))
 UNIT_TESTS   = $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
-SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch])
+SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch] tests/fuzz/*.[ch] \
+                 tests/bench/*.[ch])
 
 .DEFAULT_GOAL = all
 .PHONY: all help run test unit unit-tests system asan tsan fuzz fuzzers soak lint format layers size \
-        deps test-deps lint-deps install clean
+        bench bench-deps bench-instr deps test-deps lint-deps install clean
 
 all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
 
@@ -132,6 +138,23 @@ SOAK_SECONDS = 120
 soak: all ## everything at once for SOAK_SECONDS (120): answers, memory, descriptors
 	$(call install_missing,$(SOAK_DEPS))
 	@/usr/bin/python3 tests/soak/soak.py --seconds $(SOAK_SECONDS)
+
+BENCH =
+
+bench: all ## beside a floor and other services, in one run; BENCH='--full', '--only n10 --against go'
+	$(call install_missing,$(BENCH_DEPS))
+	@FANOUTD=$(BUILD)/fanoutd /usr/bin/python3 -B tests/bench/compare.py $(BENCH)
+
+# Go and Node.js services take part where there are a Go toolchain and npm.
+bench-deps: ## bring the services that bench compares with: Debian's, and pip's, npm's, Go's
+	$(call install_missing,$(BENCH_DEPS) $(PEER_DEPS))
+	@tests/bench/peers/install.sh
+
+# SHOW=1: which functions; UPDATE=1: make the figures the budget
+bench-instr: all ## instructions of a fetch and of a request; fails 5 % over their budget
+	$(call install_missing,$(INSTR_DEPS))
+	@FANOUTD=$(BUILD)/fanoutd /usr/bin/python3 -B tests/bench/instructions.py \
+	    $(if $(SHOW),--show) $(if $(UPDATE),--update)
 
 # ---- checks ----
 

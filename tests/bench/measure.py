@@ -1,7 +1,7 @@
 """One measurement: wrk asks a service for a while, and what that cost is read before and after.
 
-Fetches are counted by the upstream itself (nginx's stub_status) within a stretch in which every
-caller is busy; so answers that are half done at its ends cost nothing that is not counted.
+Fetches are counted by the upstream itself within a stretch in which every caller is busy; so
+answers that are half done at its ends cost nothing that is not counted.
 """
 
 import contextlib
@@ -11,15 +11,14 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 
-from programs import ENVIRONMENT, find_tool
+from programs import ENVIRONMENT, Unfit, find_tool
 
-WARM_UP_SECONDS = 0.4
 MOST_SECONDS = 30  # for a warm-up, a measurement, or work that callers left behind
 POLL_SECONDS = 0.05
 WRK_TIMEOUT = "30s"
@@ -53,6 +52,7 @@ class Measurement:
     foreign: float  # share of its core that other programs took
     p50_ms: float
     p99_ms: float
+    memory_kib: int  # while it works
     failed: int  # answers not 2xx, and connections that broke
 
 
@@ -66,17 +66,19 @@ def get(url):
 
 
 class FetchCounter:
-    """The requests that the upstream has got, but these questions for their number."""
+    """The requests that the upstreams have got, but these questions for their number."""
 
-    def __init__(self, upstream):
-        self.url = f"{upstream.url}/status"
+    def __init__(self, *upstreams):
+        self.urls = [f"{upstream.url}/status" for upstream in upstreams]
         self.own = 0
 
     def read(self):
-        self.own += 1
-        with opener.open(self.url, timeout=MOST_SECONDS) as answer:
-            numbers = re.findall(rb"^ \d+ \d+ (\d+)", answer.read(), re.MULTILINE)
-        return int(numbers[0]) - self.own
+        total = 0
+        for url in self.urls:
+            self.own += 1
+            with opener.open(url, timeout=MOST_SECONDS) as answer:
+                total += int(re.findall(rb"^ \d+ \d+ (\d+)", answer.read(), re.MULTILINE)[0])
+        return total - self.own
 
 
 def core_busy_seconds(core):
@@ -115,7 +117,7 @@ def wait_until_idle(service, counter):
             return
         seen = now
         time.sleep(POLL_SECONDS)
-    sys.exit(f"{service.url} is still busy {MOST_SECONDS} s after its callers left")
+    raise Unfit(f"{service.url} is still busy {MOST_SECONDS} s after its callers left")
 
 
 @contextlib.contextmanager
@@ -141,36 +143,36 @@ def load(url, callers, directory):
         process.wait()
 
 
-def check_fetches(service, fetches, answers, fetches_per_answer, callers):
+def check_fetches(service, fetches, answers, work, callers):
     """Each answer must have cost its fetches; callers that wrk took away had begun one more."""
-    least = answers * fetches_per_answer
-    most = least * 1.01 + callers * fetches_per_answer  # a fetch is sent again here and there
+    least = answers * work.upstreams
+    most = least * 1.01 + callers * work.upstreams  # a fetch is sent again here and there
     if not least <= fetches <= most:
-        sys.exit(f"{service.url}: {answers} answers, but {fetches} fetches, not {least} or so")
+        raise Unfit(f"{service.url}: {answers} answers, but {fetches} fetches, not {least} or so")
 
 
-def measure(ground, service, fetches_per_answer, callers, seconds):
+def measure(ground, service, work, callers, seconds, warm_up_seconds):
     counter = ground.counter
     # Whoever is slow gets time for some answers to each caller.
-    round_fetches = fetches_per_answer * callers
+    round_fetches = work.upstreams * callers
     start = counter.read()
     with load(f"{service.url}/fetch-multiple", callers, ground.directory) as report:
-        wait_for_fetches(counter, start + round_fetches, WARM_UP_SECONDS)
+        wait_for_fetches(counter, start + round_fetches, warm_up_seconds)
         before = Sample(ground, service)
-        wait_for_fetches(counter, before.fetches + 2 * round_fetches, seconds)
+        wait_for_fetches(counter, before.fetches + round_fetches, seconds)
         after = Sample(ground, service)
+        memory_kib = service.memory_kib()
     wait_until_idle(service, counter)
-    fetches = counter.read() - start
-    check_fetches(service, fetches, report[0]["answers"], fetches_per_answer, callers)
-    return measurement(before, after, fetches_per_answer, report[0])
+    check_fetches(service, counter.read() - start, report[0]["answers"], work, callers)
+    return measurement(before, after, work.upstreams, report[0], memory_kib)
 
 
-def measurement(before, after, fetches_per_answer, report):
+def measurement(before, after, fetches_per_answer, report, memory_kib):
     elapsed = after.time - before.time
     cpu = after.cpu - before.cpu
     answers = (after.fetches - before.fetches) / fetches_per_answer
     if answers == 0:
-        sys.exit(f"the upstream was asked nothing in {elapsed:.0f} s")
+        raise Unfit(f"the upstream was asked nothing in {elapsed:.0f} s")
     return Measurement(
         cpu_us=cpu / answers * 1e6,
         answers_per_second=answers / elapsed,
@@ -178,16 +180,30 @@ def measurement(before, after, fetches_per_answer, report):
         foreign=max(0.0, after.core_busy - before.core_busy - cpu) / elapsed,
         p50_ms=report["p50_us"] / 1000,
         p99_ms=report["p99_us"] / 1000,
+        memory_kib=memory_kib,
         failed=report["failed"],
     )
 
 
-def failed_fetches(service):
-    """By the service's own account. Those that a caller left behind do not count."""
-    _, _, state = get(f"{service.url}/upstreams")
-    return sum(
-        count
-        for upstream in state["upstreams"]
-        for outcome, count in upstream["outcomes"].items()
-        if outcome not in ("ok", "cancelled")
-    )
+def measure_slow(ground, service, work, seconds):
+    """How long answers take where one upstream does not answer. No figure but these is any good."""
+    before = Sample(ground, service)
+    with load(f"{service.url}/fetch-multiple", work.callers, ground.directory) as report:
+        time.sleep(seconds)
+        after = Sample(ground, service)
+        memory_kib = service.memory_kib()
+    return measurement(before, after, work.upstreams, report[0], memory_kib)
+
+
+@contextlib.contextmanager
+def idle_callers(service, count):
+    """So many that have asked once, and stay connected."""
+    request = b"GET /fetch-multiple HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            caller = socket.create_connection(("127.0.0.1", service.port), MOST_SECONDS)
+            stack.enter_context(caller)
+            caller.sendall(request)
+            if not caller.recv(4096).startswith(b"HTTP/1.1 200"):
+                raise Unfit(f"{service.url} does not answer callers who stay")
+        yield

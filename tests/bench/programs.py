@@ -1,23 +1,22 @@
-"""The programs of a comparison: the upstream (nginx), fanoutd, and its FastAPI peers.
+"""How a program of a comparison is started, watched and ended; and the upstreams.
 
 Each is started on a free port of 127.0.0.1, bound to one core where there are two, and ended
 by its process id.
 """
 
 import contextlib
-import importlib.util
 import json
 import os
 import pathlib
 import shutil
 import socket
 import subprocess
-import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-BINARY = pathlib.Path(os.environ.get("FANOUTD", HERE.parents[1] / "build" / "fanoutd"))
-START_SECONDS = 15
+ROOT = HERE.parents[1]
+BUILD = ROOT / "build" / "bench"  # whatever is compiled or installed for a comparison
+START_SECONDS = 20
 STOP_SECONDS = 10
 PROCESS_CPU_CLOCK = 2  # clock_getcpuclockid(3): the process id inverted, and these low bits
 
@@ -38,13 +37,31 @@ def free_port():
         return sock.getsockname()[1]
 
 
+def compile_program(name):
+    """NAME.c, and NAME_*.c with it, where they are newer than what was made of them."""
+    sources = sorted(HERE.glob(f"{name}.c")) + sorted(HERE.glob(f"{name}_*.c"))
+    program = BUILD / name
+    newest = max(path.stat().st_mtime for path in [*sources, *HERE.glob(f"{name}*.h")])
+    if not program.exists() or program.stat().st_mtime < newest:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        compiler = os.environ.get("CC", "cc")
+        flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra"]
+        subprocess.run([compiler, *flags, "-o", program, *sources], check=True)
+    return program
+
+
+class Unfit(Exception):
+    """A contestant does not do this work as it should."""
+
+
 class Program:
-    def __init__(self, *command, port, core, log):
+    def __init__(self, *command, port, core, log, environment=None):
         self.url = f"http://127.0.0.1:{port}"
+        self.port = port
         with open(log, "ab") as output:
             self.process = subprocess.Popen(
                 [str(word) for word in command],
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -63,9 +80,8 @@ class Program:
                 if sock.connect_ex(("127.0.0.1", port)) == 0:
                     return
             if self.process.poll() is not None or time.monotonic() > end:
-                sys.exit(
-                    f"{self.process.args[:2]} does not serve:\n{pathlib.Path(log).read_text()}"
-                )
+                said = pathlib.Path(log).read_text()[-2000:]
+                raise Unfit(f"{self.process.args[0]} does not serve: {said}")
             time.sleep(0.02)
 
     def cpu_seconds(self):
@@ -77,11 +93,17 @@ class Program:
         threads = pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/stat")
         return all(stat.read_text().rpartition(")")[2].split()[0] == "S" for stat in threads)
 
-    def memory_mib(self):
+    def _memory_kib(self, field):
         for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+            if line.startswith(field):
+                return int(line.split()[1])
+        return 0
+
+    def memory_kib(self):
+        return self._memory_kib("VmRSS:")
+
+    def peak_memory_kib(self):
+        return self._memory_kib("VmHWM:")
 
     def stop(self):
         self.process.terminate()
@@ -98,7 +120,7 @@ class Program:
         self.stop()
 
 
-# The upstream
+# The upstreams
 
 NGINX_CONFIG = """
 {user}
@@ -106,10 +128,13 @@ daemon off;
 worker_processes 1;
 pid {directory}/nginx.pid;
 error_log stderr warn;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 16384; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
+    keepalive_timeout 300s;
+    sendfile on;
+    open_file_cache max=100;
     default_type application/json;
     client_body_temp_path {directory}/body;
     proxy_temp_path {directory}/proxy;
@@ -118,17 +143,39 @@ http {{
     scgi_temp_path {directory}/scgi;
     server {{
         listen 127.0.0.1:{port} backlog=4096;
+        root {directory};
         location = /status {{ stub_status; }}
-        location / {{ return 200 '{body}'; }}
+        location /small/ {{ return 200 '{body}'; }}
+        location /20k/ {{ try_files /20k.json =404; }}
+        location /1m/ {{ try_files /1m.json =404; }}
     }}
 }}
 """
 
-UPSTREAM_BODY = (
+SMALL_BODY = (
     '{"path":"$uri","user":{"id":9007199254740993,"name":"Ada Lovelace","active":true},'
     '"scores":[12.5,7,300],"tags":["first","second"],'
     '"note":"about as long as a small answer of a service is"}'
 )
+
+
+def write_list(path, least_bytes):
+    """A JSON document as services have them: a list of records."""
+    records, length = [], 2
+    while length < least_bytes:
+        number = len(records)
+        record = {
+            "id": 9007199254740993 + number,
+            "name": f"Thing number {number}",
+            "price": number * 1.25,
+            "tags": ["first", "second", "naïve"],
+            "note": 'with a "quoted" word, and\nmore than one line',
+            "active": number % 3 == 0,
+            "parent": None,
+        }
+        records.append(json.dumps(record, ensure_ascii=False))
+        length += len(records[-1].encode()) + 1
+    path.write_text(f"[{','.join(records)}]", encoding="utf-8")
 
 
 def start_nginx(directory, core):
@@ -139,9 +186,11 @@ def start_nginx(directory, core):
             user="user root;" if os.geteuid() == 0 else "",
             directory=directory,
             port=port,
-            body=UPSTREAM_BODY,
+            body=SMALL_BODY,
         )
     )
+    write_list(directory / "20k.json", 20 << 10)
+    write_list(directory / "1m.json", 1 << 20)
     return Program(
         *[find_tool("nginx"), "-p", directory, "-c", config],
         port=port,
@@ -150,49 +199,8 @@ def start_nginx(directory, core):
     )
 
 
-# What is compared
-
-
-class Fanoutd:
-    def __init__(self, log_level):
-        self.name = "fanoutd" if log_level == "warn" else f"fanoutd, log_level = {log_level}"
-        self.log_level = log_level
-
-    def missing(self):
-        return None if BINARY.exists() else f"{BINARY} is not there; run make, or set FANOUTD"
-
-    def start(self, directory, upstreams, core):
-        port = free_port()
-        config = directory / f"{self.log_level}.conf"
-        config.write_text(
-            f'listen = "127.0.0.1:{port}"\nworkers = 1\nlog_level = {self.log_level}\n'
-            + "".join(f'upstream {name} {{ url = "{url}" }}\n' for name, url in upstreams.items())
-        )
-        log = directory / f"fanoutd-{self.log_level}.log"
-        return Program(BINARY, "-c", config, port=port, core=core, log=log)
-
-
-class Peer:
-    def __init__(self, client):
-        self.name = f"FastAPI + {client}"
-        self.client = client
-
-    def missing(self):
-        modules = ("fastapi", "uvicorn", self.client)
-        absent = [name for name in modules if importlib.util.find_spec(name) is None]
-        packages = [name if name == "uvicorn" else f"python3-{name}" for name in absent]
-        return f"install {' '.join(packages)}" if absent else None
-
-    def start(self, directory, upstreams, core):
-        port = free_port()
-        settings = directory / "upstreams.json"
-        settings.write_text(json.dumps(upstreams))
-        return Program(
-            *[sys.executable, HERE / "peers" / f"fastapi_{self.client}.py", port, settings],
-            port=port,
-            core=core,
-            log=directory / f"{self.client}.log",
-        )
-
-
-CONTESTANTS = (Fanoutd("warn"), Peer("httpx"), Peer("aiohttp"), Fanoutd("info"))
+def start_delayed(directory, core):
+    port = free_port()
+    return Program(
+        *[compile_program("delayed"), port], port=port, core=core, log=directory / "delayed.log"
+    )

@@ -1,7 +1,7 @@
 """The tables of a comparison, what they were measured on, and what they do not show."""
 
 import dataclasses
-import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -9,43 +9,40 @@ import re
 import statistics
 import subprocess
 
-from programs import BINARY, find_tool
+from programs import find_tool
 
-REFERENCE = "fanoutd"  # the row that the others are compared with
 FOREIGN_SHARE_OF_NOTE = 0.05
 
 NOT_SHOWN = """\
 What these figures do not show:
-- How it is over a real network, with TLS, with names to resolve, with large answers, or with
-  upstreams that are slow or fail. Each upstream here answers about 190 bytes, at once.
-- More than one core. fanoutd ran with one worker, each peer with one process.
-- How many answers a second a whole machine gives: wrk and the upstream share one core, and where
+- How it is over a real network, with TLS, or with names to resolve.
+- More than one core: each service is one process that has one.
+- How many answers a second a whole machine gives: load and upstreams share one core, and where
   "core used" is well below 100 %, they (or other programs) were the limit, and not the service.
 - Latency at a given rate. All callers ask again at once, so the latency of many callers is mostly
-  their wait for each other. wrk also counts the first answers after its start, for which the
-  slowest services have not got their full queue yet.
-- httpx with many connections at once. It has 10 here, for the fewer it has, the cheaper it is;
-  fanoutd and aiohttp may have 256. See HTTPX_CONNECTIONS in peers/fastapi_httpx.py.
-- The best that Python can do. The peers are as a careful user writes them (one client, kept
-  connections, no access log, uvloop and httptools where installed, and JSONResponse instead of
-  FastAPI's slower default), in the versions of this distribution; they do not pass bodies through
-  unparsed, and use no other JSON library.
-- The same features. fanoutd also validates, limits and accounts for each upstream, and ends what
-  its caller no longer waits for; the peers also give FastAPI's routing and OpenAPI.
+  their wait for each other.
+- The same features. fanoutd also validates each body, limits and accounts for each upstream, and
+  ends what its caller no longer waits for; FastAPI also gives routing and OpenAPI; the floor and
+  "unchecked" do not even look at the bodies, and one that is broken breaks the whole answer.
+- Those who are missing in a table: httpx takes too long there, the floor has no timeouts. httpx has
+  8 callers and 10 connections, for with more it costs more.
+- That Node, nginx with cjson and Go (where it parses) spoil numbers that a double does not hold.
 - The kernel's part apart: CPU is user and system time, as the kernel accounts it to the process.
 - A machine of its own kind: ratios carry over better than microseconds, and neither exactly."""
 
 
 @dataclasses.dataclass
 class Row:
-    """One service with one number of upstreams."""
+    """One contestant at one work."""
 
-    name: str
-    upstreams: int
+    work: object
+    key: str
+    title: str
     loaded: list = dataclasses.field(default_factory=list)  # measurements, one for each round
     lone: list = dataclasses.field(default_factory=list)  # with one caller
-    memory_mib: float = 0.0
-    failed_fetches: int = 0
+    start_kib: int = 0  # memory after the first answer
+    peak_mib: float = 0.0
+    idle_mib: float = 0.0  # with idle callers
 
     def median(self, figure, kind="loaded"):
         return statistics.median(getattr(one, figure) for one in getattr(self, kind))
@@ -55,7 +52,7 @@ class Row:
         return (max(cpu) - min(cpu)) / statistics.median(cpu)
 
     def failures(self):
-        return self.failed_fetches + sum(one.failed for one in self.loaded + self.lone)
+        return sum(one.failed for one in self.loaded + self.lone)
 
 
 def number(value):
@@ -66,9 +63,9 @@ def print_table(headings, rows):
     """In Markdown, with columns that line up."""
     cells = [headings] + rows
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
-    line_up = [str.ljust if column == 1 else str.rjust for column in range(len(headings))]
+    line_up = [str.ljust if column == 0 else str.rjust for column in range(len(headings))]
     rule = [
-        "-" * width if column == 1 else "-" * (width - 1) + ":"
+        "-" * width if column == 0 else "-" * (width - 1) + ":"
         for column, width in enumerate(widths)
     ]
     for row in [headings, rule] + rows:
@@ -77,106 +74,78 @@ def print_table(headings, rows):
     print()
 
 
-def reference_for(row, rows):
-    return next(
-        (one for one in rows if one.name == REFERENCE and one.upstreams == row.upstreams), None
-    )
+def times(row, rows, key):
+    """Its CPU time as a multiple of another's."""
+    other = next((one for one in rows if one.key == key), None)
+    return f"{row.median('cpu_us') / other.median('cpu_us'):.2f}" if other else "?"
 
 
-def ratio(row, rows, kind="loaded"):
-    reference = reference_for(row, rows)
-    if reference is None:
-        return "?"
-    return f"{row.median('cpu_us', kind) / reference.median('cpu_us', kind):.2f}"
+def print_load(rows):
+    work = rows[0].work
+    print(f"{work.name}: {work.title}, {work.callers} callers at once (medians)\n")
+    headings = ["service", "us per answer", "us per fetch", "times fanoutd", "times floor"]
+    headings += ["spread", "answers/s", "core used", "p50 ms", "p99 ms", "peak MiB"]
+    headings += ["KiB per fetch in flight"] if work.is_delayed else []
+    headings += ["one caller: p50 ms", "one caller: us per answer"] if work.lone else []
+    print_table(headings, [load_cells(row, rows) for row in rows])
 
 
-def print_cpu_table(rows, callers):
-    print(f"CPU time of the service, {callers} callers at once (medians)\n")
-    headings = [
-        "upstreams",
-        "service",
-        "us per answer",
-        "us per fetch",
-        "times fanoutd",
-        "spread",
-        "answers/s",
-        "core used",
-        "memory MiB",
-        "failures",
+def load_cells(row, rows):
+    cpu = row.median("cpu_us")
+    cells = [
+        row.title,
+        number(cpu),
+        number(cpu / row.work.upstreams),
+        times(row, rows, "fanoutd"),
+        times(row, rows, "floor"),
+        f"{row.spread():.0%}",
+        number(row.median("answers_per_second")),
+        f"{row.median('busy'):.0%}",
+        number(row.median("p50_ms")),
+        number(row.median("p99_ms")),
+        number(row.peak_mib),
     ]
-    print_table(
-        headings,
-        [
-            [
-                str(row.upstreams),
-                row.name,
-                number(row.median("cpu_us")),
-                number(row.median("cpu_us") / row.upstreams),
-                ratio(row, rows),
-                f"{row.spread():.0%}",
-                number(row.median("answers_per_second")),
-                f"{row.median('busy'):.0%}",
-                number(row.memory_mib),
-                str(row.failures()),
-            ]
-            for row in rows
-        ],
-    )
+    if row.work.is_delayed:
+        cells.append(number(kib_in_flight(row)))
+    if row.work.lone:
+        cells += [number(row.median("p50_ms", "lone")), number(row.median("cpu_us", "lone"))]
+    return cells
 
 
-def print_latency_table(rows, callers):
-    print("Latency in ms, by wrk, and the CPU time with one caller (medians)\n")
-    headings = [
-        "upstreams",
-        "service",
-        f"p50, {callers} callers",
-        f"p99, {callers} callers",
-        "p50, one caller",
-        "p99, one caller",
-        "us per answer",
-        "times fanoutd",
-    ]
-    print_table(
-        headings,
-        [
-            [
-                str(row.upstreams),
-                row.name,
-                number(row.median("p50_ms")),
-                number(row.median("p99_ms")),
-                number(row.median("p50_ms", "lone")),
-                number(row.median("p99_ms", "lone")),
-                number(row.median("cpu_us", "lone")),
-                ratio(row, rows, "lone"),
-            ]
-            for row in rows
-        ],
-    )
+def kib_in_flight(row):
+    """Memory that the load took, for each fetch under way."""
+    growth = max(one.memory_kib for one in row.loaded) - row.start_kib
+    return growth / row.work.fetches_in_flight
 
 
-def print_marginal(rows):
-    """What one more fetch costs, without the caller's own request and answer."""
-    least, most = (edge(row.upstreams for row in rows) for edge in (min, max))
-    print(f"CPU time of one more fetch (from {least} to {most} upstreams):")
-    for few in (row for row in rows if row.upstreams == least):
-        many = next(row for row in rows if row.upstreams == most and row.name == few.name)
-        slope = (many.median("cpu_us") - few.median("cpu_us")) / (most - least)
-        print(f"- {few.name}: {number(slope)} us")
-    print()
+def print_slow(rows):
+    work = rows[0].work
+    print(f"{work.name}: {work.title}; how long the whole answer takes, {work.callers} callers\n")
+    cells = [[r.title, number(r.median("p50_ms")), number(r.median("p99_ms"))] for r in rows]
+    print_table(["service", "p50 ms", "p99 ms"], cells)
+
+
+def print_idle(rows):
+    print(f"{rows[0].work.name}: {rows[0].work.title} who asked once, and stay connected\n")
+    print_table(["service", "memory MiB"], [[row.title, number(row.idle_mib)] for row in rows])
 
 
 def print_disturbance(rows):
-    shares = [one.foreign for row in rows for one in row.loaded]
-    disturbed = [row for row in rows if row.median("foreign") > FOREIGN_SHARE_OF_NOTE]
+    measured = [row for row in rows if row.loaded]
+    if not measured:
+        return
+    shares = [one.foreign for row in measured for one in row.loaded]
+    disturbed = [row for row in measured if row.median("foreign") > FOREIGN_SHARE_OF_NOTE]
     print(
         f"Other programs took {statistics.median(shares):.0%} of the service's core (median; at "
         f"most {max(shares):.0%})."
     )
     if disturbed:
         print(
-            f"In {len(disturbed)} of {len(rows)} rows it was more than {FOREIGN_SHARE_OF_NOTE:.0%}."
-            " There answers/s and latency are NOT to be relied on, and\nCPU times may be too high "
-            "(shared caches) or too low (more work in one go): use an idle machine."
+            f"In {len(disturbed)} of {len(measured)} rows it was more than "
+            f"{FOREIGN_SHARE_OF_NOTE:.0%}. There answers/s and latency are NOT to be relied on, "
+            "and\nCPU times may be too high (shared caches) or too low (more work in one go): use "
+            "an idle machine."
         )
     print()
 
@@ -198,52 +167,60 @@ def output_of(*command):
     return done.stdout.strip()
 
 
-def module_version(name):
-    try:
-        return f"{name} {importlib.metadata.version(name)}"
-    except importlib.metadata.PackageNotFoundError:
-        return f"no {name}"
-
-
-def print_machine(is_pinned):
+def machine():
     processor = first_match(r"^model name\s*: (.*)$", text_of("/proc/cpuinfo"))
     system = first_match(r'^PRETTY_NAME="?([^"\n]*)', text_of("/etc/os-release"))
-    modules = (
-        "fastapi",
-        "starlette",
-        "uvicorn",
-        "uvloop",
-        "httptools",
-        "httpx",
-        "httpcore",
-        "aiohttp",
-    )
-    fanoutd = output_of(BINARY, "-V") if BINARY.exists() else "no fanoutd"
-    print(f"- {processor}, {os.cpu_count()} cores; {system}, kernel {platform.release()}")
-    print(f"- {', '.join(fanoutd.splitlines())}")
-    print(f"- Python {platform.python_version()}, {', '.join(map(module_version, modules))}")
-    print(
-        f"- {output_of(find_tool('nginx'), '-v')}, "
-        f"{first_match('^(wrk [^ ]*)', output_of(find_tool('wrk'), '-v'))}"
-    )
-    print(
-        "- the service on a core of its own, upstream and load on another"
-        if is_pinned
-        else "- everything on one core"
+    wrk = first_match("^(wrk [^ ]*)", output_of(find_tool("wrk"), "-v"))
+    nginx = output_of(find_tool("nginx"), "-v").removeprefix("nginx version: ")
+    return (
+        f"{processor}, {os.cpu_count()} cores; {system}, kernel {platform.release()}; "
+        f"load by {wrk}, upstream {nginx}"
     )
 
 
-def print_report(rows, options, is_pinned):
-    print_cpu_table(rows, options.callers)
-    print_latency_table(rows, options.callers)
-    print_marginal(rows)
+def print_machine(chosen):
+    print(f"- {machine()}")
+    for one in chosen:
+        version = one.version()
+        if version:
+            print(f"- {one.title}: {version}")
+    print()
+
+
+def print_report(rows, options, chosen):
+    prints = {"load": print_load, "slow": print_slow, "idle": print_idle}
+    for work in dict.fromkeys(row.work for row in rows):
+        prints[work.kind]([row for row in rows if row.work == work])
     print(
         f"{options.rounds} rounds in turn, {options.seconds} s or more for each measurement; "
-        "spread is (largest - smallest) / median\nof the CPU time. fanoutd ran with workers = 1, "
-        "log_level = warn, else its defaults. Failures are answers\nthat were no 2xx, broken "
-        "connections, and fetches that were not ok.\n"
+        "spread is (largest - smallest) / median\nof the CPU time.\n"
     )
     print_disturbance(rows)
-    print_machine(is_pinned)
-    print()
+    print_machine(chosen)
     print(NOT_SHOWN)
+    failures = {row.title: row.failures() for row in rows if row.failures()}
+    if failures:
+        print(f"\nFailures (answers that were no 2xx, connections that broke): {failures}")
+
+
+def save(rows, chosen, path):
+    """The figures for programs; medians, and each measurement."""
+    document = {
+        "machine": machine(),
+        "versions": {one.key: one.version() for one in chosen},
+        "rows": [
+            {
+                "work": row.work.name,
+                "contestant": row.key,
+                "cpu_us": row.median("cpu_us") if row.loaded else None,
+                "peak_mib": row.peak_mib,
+                "idle_mib": row.idle_mib,
+                "start_kib": row.start_kib,
+                "loaded": [dataclasses.asdict(one) for one in row.loaded],
+                "lone": [dataclasses.asdict(one) for one in row.lone],
+            }
+            for row in rows
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=1))

@@ -8,13 +8,16 @@ import service
 
 
 class Client:
-    max_in_flight = 256  # as fanoutd's default; fewer are not cheaper
     errors = (aiohttp.ClientError, asyncio.TimeoutError, ValueError)
+
+    def __init__(self, max_in_flight, timeout_seconds):
+        self.max_in_flight = max_in_flight
+        self.timeout = timeout_seconds
 
     async def open(self):
         self.session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self.max_in_flight),
-            timeout=aiohttp.ClientTimeout(total=service.TIMEOUT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=self.timeout),
         )
 
     async def close(self):

@@ -1,11 +1,8 @@
 """The service as FastAPI and httpx: asyncio.gather under an asyncio.Semaphore.
 
-httpx gets 10 connections where fanoutd may have 256: each request walks through its whole pool,
-so the fewer, the cheaper. Upstreams that take their time would need more.
-HTTPX_CONNECTIONS=256 tries it.
+It is given few connections: each request walks through httpx's whole pool, so the fewer, the
+cheaper.
 """
-
-import os
 
 import httpx
 
@@ -13,17 +10,16 @@ import service
 
 
 class Client:
-    max_in_flight = int(os.environ.get("HTTPX_CONNECTIONS", "10"))
     errors = (httpx.HTTPError, ValueError)
 
-    async def open(self):
-        self.client = httpx.AsyncClient(
-            timeout=service.TIMEOUT_SECONDS,
-            limits=httpx.Limits(
-                max_connections=self.max_in_flight,
-                max_keepalive_connections=self.max_in_flight,
-            ),
+    def __init__(self, max_in_flight, timeout_seconds):
+        limits = httpx.Limits(
+            max_connections=max_in_flight, max_keepalive_connections=max_in_flight
         )
+        self.options = {"timeout": timeout_seconds, "limits": limits}
+
+    async def open(self):
+        self.client = httpx.AsyncClient(**self.options)
 
     async def close(self):
         await self.client.aclose()
