@@ -47,7 +47,8 @@ void transport_free(struct transport *transport)
 
 static const struct transport_way *way_of(const struct upstream_settings *settings)
 {
-    return settings->transport == TRANSPORT_CURL ? &transport_curl : &transport_lean;
+    return settings->transport == TRANSPORT_CURL || settings->http2 ? &transport_curl
+                                                                    : &transport_lean;
 }
 
 const char *transport_way_name(const struct upstream_settings *settings)

@@ -157,13 +157,28 @@ static size_t on_body(char *bytes, size_t one, size_t count, void *arg)
     return take(arg, bytes, count);
 }
 
+/* libcurl writes the head of an HTTP/2 answer as if it were one of HTTP/1.1, but for this. */
+static size_t take_status_line(struct curl_exchange *exchange, const char *line, size_t count)
+{
+    static const char http_2[] = "HTTP/2 ", http_1_1[] = "HTTP/1.1 ";
+    size_t length = sizeof http_2 - 1;
+
+    if (take(exchange, http_1_1, sizeof http_1_1 - 1) != sizeof http_1_1 - 1)
+        return 0;
+    return take(exchange, line + length, count - length) == count - length ? count : 0;
+}
+
 /* A line of a head. Trailers come here too, but with the chunks as well. */
 static size_t on_header(char *line, size_t one, size_t count, void *arg)
 {
     struct curl_exchange *exchange = arg;
 
     (void)one;
-    return exchange->answer.phase == HTTP_RESPONSE_BODY ? count : take(exchange, line, count);
+    if (exchange->answer.phase == HTTP_RESPONSE_BODY)
+        return count;
+    if (exchange->peer->origin.settings->http2 && count > 7 && memcmp(line, "HTTP/2 ", 7) == 0)
+        return take_status_line(exchange, line, count);
+    return take(exchange, line, count);
 }
 
 /*

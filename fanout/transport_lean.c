@@ -96,7 +96,7 @@ static void exchange_put_back(struct lean_exchange *exchange)
 
 static void begin(struct lean_exchange *exchange, const struct exchange_request *request)
 {
-    bool is_small = request->body_length <= MOST_COPIED_BODY;
+    bool is_small = request->body != NULL && request->body_length <= MOST_COPIED_BODY;
     struct http_request wanted = {
         .method = request->method,
         .target = request->target,

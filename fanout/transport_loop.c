@@ -198,7 +198,7 @@ static bool multi_init(struct multi *multi, struct transport_loop *loop)
     curl_multi_setopt(multi->handle, CURLMOPT_SOCKETDATA, multi);
     curl_multi_setopt(multi->handle, CURLMOPT_TIMERFUNCTION, on_timer_change);
     curl_multi_setopt(multi->handle, CURLMOPT_TIMERDATA, multi);
-    curl_multi_setopt(multi->handle, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
+    curl_multi_setopt(multi->handle, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
     return true;
 }
 

@@ -28,7 +28,7 @@ struct status_range {
 
 /* By what a fetch goes: see transport_way.h. */
 enum transport_choice {
-    TRANSPORT_AUTO, /* lean where it can be, else libcurl */
+    TRANSPORT_AUTO, /* lean; by libcurl what is not HTTP/1.1 alone */
     TRANSPORT_CURL,
 };
 
@@ -46,6 +46,7 @@ struct upstream_settings {
     uint64_t queue_timeout_us;   /* longest wait for a slot; CLOCK_NEVER: until the deadline */
     uint64_t idle_timeout_us;    /* a keep-alive connection idle for longer is not used again */
     enum transport_choice transport;
+    bool http2; /* asked for by TLS's ALPN */
     unsigned max_in_flight;
     size_t max_response_bytes; /* of the body, decoded */
     unsigned max_json_depth;

@@ -119,6 +119,8 @@ static const struct config_option upstream[] = {
      "fetches at once from this upstream"},
     {"transport", &config_choice, UPSTREAM(transport), "auto", 0, 0, transports,
      "curl: by libcurl alone; auto: by the lean way where it can be"},
+    {"http2", &config_flag, UPSTREAM(http2), "false", 0, 0, NULL,
+     "ask for HTTP/2 over TLS; always by libcurl"},
     {"max_response", &config_size, UPSTREAM(max_response_bytes), "8m", 1, GIB, NULL,
      "largest body of an answer"},
     {"max_json_depth", &config_count, UPSTREAM(max_json_depth), "64", 1, JSON_DEPTH_LIMIT, NULL,

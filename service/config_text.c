@@ -365,6 +365,7 @@ bool config_text_expand(struct config_value *value, const char *text, struct buf
         size_t length;
         char *variable;
         const char *found;
+        bool has_default;
 
         buf_append(out, text, plain);
         if (text[plain] == '\0')
@@ -374,14 +375,15 @@ bool config_text_expand(struct config_value *value, const char *text, struct buf
         variable = strndup(name, length);
         found = variable != NULL ? getenv(variable) : NULL;
         free(variable);
-        if (found == NULL && name[length] != ':')
+        has_default = name[length] == ':';
+        if (found == NULL && !has_default)
             return config_refuse(value, "the environment variable %.*s is not set", (int)length,
                                  name);
         /* As in the shell, a default also stands in for an empty value. */
-        if ((found == NULL || found[0] == '\0') && name[length] == ':')
-            buf_append(out, name + length + 2, (size_t)(text - 1 - (name + length + 2)));
-        else
+        if (found != NULL && (found[0] != '\0' || !has_default))
             buf_append_text(out, found);
+        else
+            buf_append(out, name + length + 2, (size_t)(text - 1 - (name + length + 2)));
     }
     return true;
 }

@@ -310,6 +310,48 @@ def test_nginx_over_tls(fanoutd, nginx, authorities):
     assert len({body["c"] for body in bodies}) == 1
 
 
+HTTP2_ROWS = [
+    pytest.param("location / { return 200 '[\"$server_protocol\"]'; }", 200, ["HTTP/2.0"], id="200"),
+    pytest.param("location / { return 503 '[\"$http_accept\"]'; }", 503, ["*/*"], id="503 and a field"),
+    pytest.param("location / { return 204; }", 204, None, id="204"),
+]
+
+
+@pytest.mark.parametrize("location, status, body", HTTP2_ROWS)
+def test_http2_goes_by_libcurl(fanoutd, nginx, authorities, location, status, body):
+    port = free_port()
+    nginx(
+        f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {authorities.server.chain};"
+        f"ssl_certificate_key {authorities.server.key}; default_type application/json; {location}"
+    )
+    server = serve(fanoutd, authorities, f"https://127.0.0.1:{port}/", http2=True)
+    for _ in range(3):
+        result = server.get().result("users")
+        assert (result["status"], result["body"]) == (status, body)
+    assert server.upstream("users")["transport"] == "curl"
+
+
+def test_an_upstream_without_http2_is_asked_by_http_1_1(fanoutd, authorities, tls):
+    one = tls(authorities.server)
+    server = serve(fanoutd, authorities, one, http2=True)
+    assert server.get().outcomes == {"users": "ok"}
+    assert one.requests[0].version == "HTTP/1.1"
+
+
+def test_many_http2_fetches_at_once(fanoutd, nginx, authorities):
+    port = free_port()
+    nginx(
+        f"listen 127.0.0.1:{port} ssl http2; ssl_certificate {authorities.server.chain};"
+        f"ssl_certificate_key {authorities.server.key}; default_type application/json;"
+        "location / { return 200 '[\"$server_protocol\"]'; }"
+    )
+    server = serve(fanoutd, authorities, f"https://127.0.0.1:{port}/", http2=True, max_in_flight=200)
+    requests = [{"id": str(n), "upstream": "users"} for n in range(100)]
+    for _ in range(2):
+        results = server.post({"requests": requests}).results
+        assert {tuple(result["body"]) for result in results} == {("HTTP/2.0",)}
+
+
 # Handshakes that do not end
 
 
