@@ -195,6 +195,13 @@ enum channel_answer channel_receive(struct channel *channel, void *room, size_t 
     return done > 0 ? CHANNEL_MOVED : CHANNEL_END;
 }
 
+bool channel_has_bytes(const struct channel *channel)
+{
+    char byte;
+
+    return channel->connector == NULL && recv(channel->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 enum outcome channel_failure(const struct channel *channel, const char **detail)
 {
     const struct connector *connector = channel->connector;

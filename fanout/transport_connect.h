@@ -10,6 +10,7 @@
 #include "fanout/address.h"
 #include "fanout/outcome.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
 
@@ -55,6 +56,8 @@ enum channel_answer channel_send(struct channel *channel, const void *bytes, siz
                                  size_t *sent);
 enum channel_answer channel_receive(struct channel *channel, void *room, size_t size,
                                     size_t *received);
+/* Whether bytes have come that nobody has received; under TLS never, as they may be its own. */
+bool channel_has_bytes(const struct channel *channel);
 /* Right after BROKEN: what it means. *detail is there until the channel is used again or closed. */
 enum outcome channel_failure(const struct channel *channel, const char **detail);
 /* Needs the descriptor to be watched no more. */

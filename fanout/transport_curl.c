@@ -41,7 +41,7 @@ struct curl_exchange {
     struct curl_slist *headers; /* NULL: the peer's, which may follow these */
     bool is_altered;            /* more was set for this request than headers */
     struct address address;
-    bool is_stale; /* the kept connection was not fit to be used; nothing was sent on it */
+    bool is_stale; /* something came on the connection before the request, which was not sent */
     struct http_response answer;
     struct exchange_response response;
     exchange_done *on_done;
@@ -181,6 +181,18 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
     return take(exchange, line, count);
 }
 
+/* The socket that the request is about to be sent on. */
+static curl_socket_t socket_of(struct curl_exchange *exchange, int local_port)
+{
+    struct handle *handle = &exchange->handle;
+    struct transport_loop *loop = handle->origin->loop;
+
+    if (handle->fd == CURL_SOCKET_BAD)
+        return transport_loop_find(loop, &handle->address, local_port);
+    transport_loop_note_port(loop, handle->fd, &handle->address, local_port);
+    return handle->fd;
+}
+
 /*
  * The request is about to be sent on a connection, maybe one that was used before. What has come on
  * that since is no answer to anything, and must not become the answer to this (over TLS it may be
@@ -189,14 +201,18 @@ static size_t on_header(char *line, size_t one, size_t count, void *arg)
 static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_port)
 {
     struct curl_exchange *exchange = arg;
-    curl_socket_t fd = CURL_SOCKET_BAD;
+    bool is_new = exchange->handle.fd != CURL_SOCKET_BAD;
+    curl_socket_t fd;
+    ssize_t count = 0;
     char byte;
 
-    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    (void)ip, (void)local_ip, (void)port;
     if (exchange->peer->origin.settings->url.tls)
         return CURL_PREREQFUNC_OK;
-    curl_easy_getinfo(exchange->handle.easy, CURLINFO_ACTIVESOCKET, &fd);
-    if (fd == CURL_SOCKET_BAD || recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0)
+    fd = socket_of(exchange, local_port);
+    if (fd != CURL_SOCKET_BAD)
+        count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (count < 0 || (count == 0 && is_new)) /* libcurl finds out that a new one was closed */
         return CURL_PREREQFUNC_OK;
     exchange->is_stale = true;
     return CURL_PREREQFUNC_ABORT;
@@ -371,6 +387,9 @@ static void judge(struct curl_exchange *exchange, CURLcode code)
     if (answer->phase == HTTP_RESPONSE_FAILED) {
         response->outcome = answer->outcome;
         response->detail = answer->reason;
+    } else if (exchange->is_stale) {
+        response->outcome = OUTCOME_PROTOCOL_ERROR;
+        response->detail = "the upstream spoke before it was asked";
     } else if (answer->phase != HTTP_RESPONSE_DONE) {
         response->outcome = handle_outcome(&exchange->handle, code);
         response->detail = handle_detail(&exchange->handle, code, response->outcome);
@@ -384,7 +403,7 @@ static void on_end(struct handle *handle, CURLcode code)
 {
     struct curl_exchange *exchange = heap_owner(handle, struct curl_exchange, handle);
 
-    if (exchange->is_stale && send_afresh(exchange))
+    if (exchange->is_stale && handle->fd == CURL_SOCKET_BAD && send_afresh(exchange))
         return;
     judge(exchange, code);
     handle_stop(handle);

@@ -28,7 +28,9 @@ struct watch {
     struct event event;
     struct multi *multi; /* NULL: between two transfers */
     int wanted;          /* CURL_POLL_IN, _OUT, _INOUT that the event is registered for; 0: none */
-    bool is_kept_open;   /* its close by libcurl only hands it over */
+    int local_port;      /* 0: not noted yet */
+    struct address address; /* of the other side, once the port is noted */
+    bool is_kept_open;      /* its close by libcurl only hands it over */
 };
 
 static void act(struct multi *multi, curl_socket_t fd, int flags)
@@ -160,6 +162,26 @@ curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
         watch_free(loop, fd);
     loop->watches[fd] = mem_zalloc(sizeof *loop->watches[fd]);
     return fd;
+}
+
+void transport_loop_note_port(struct transport_loop *loop, curl_socket_t fd,
+                              const struct address *address, int local_port)
+{
+    loop->watches[fd]->address = *address;
+    loop->watches[fd]->local_port = local_port;
+}
+
+curl_socket_t transport_loop_find(const struct transport_loop *loop, const struct address *address,
+                                  int local_port)
+{
+    for (size_t fd = 0; fd < loop->watch_room; fd++) {
+        const struct watch *watch = loop->watches[fd];
+
+        if (watch != NULL && watch->local_port == local_port &&
+            address_equals(&watch->address, address))
+            return (curl_socket_t)fd;
+    }
+    return CURL_SOCKET_BAD;
 }
 
 void transport_loop_unwatch(struct transport_loop *loop, curl_socket_t fd)

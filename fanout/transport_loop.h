@@ -6,6 +6,7 @@
 #ifndef FANOUT_TRANSPORT_LOOP_H
 #define FANOUT_TRANSPORT_LOOP_H
 
+#include "fanout/address.h"
 #include "fanout/timer.h"
 
 #include <curl/curl.h>
@@ -54,6 +55,15 @@ struct multi *transport_loop_next_multi(struct transport_loop *loop);
 void transport_loop_adopt(struct transport_loop *loop, CURL *easy);
 curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
                                          const struct curl_sockaddr *address);
+/*
+ * Which socket a transfer uses libcurl tells only by the local port, and only on the way to send
+ * (CURLINFO_ACTIVESOCKET is that of the transfer before). So the port is noted when a socket is
+ * new, and the socket is found by it later; CURL_SOCKET_BAD: there is none.
+ */
+void transport_loop_note_port(struct transport_loop *loop, curl_socket_t fd,
+                              const struct address *address, int local_port);
+curl_socket_t transport_loop_find(const struct transport_loop *loop, const struct address *address,
+                                  int local_port);
 /* Somebody else watches the socket from here on; libcurl still closes it. */
 void transport_loop_unwatch(struct transport_loop *loop, curl_socket_t fd);
 /* The socket is the caller's: when libcurl closes it, it stays open. */

@@ -143,6 +143,7 @@ bool handle_start(struct handle *handle, const struct address *address)
 {
     set_address(handle, address);
     handle->is_denied = false;
+    handle->fd = CURL_SOCKET_BAD;
     handle->error[0] = '\0';
     return curl_multi_add_handle(handle->multi->handle, handle->easy) == CURLM_OK;
 }

@@ -29,7 +29,7 @@ struct handle {
     CURL *easy;
     struct address address; /* that connect_to says */
     struct curl_slist *connect_to;
-    curl_socket_t fd; /* that was opened last */
+    curl_socket_t fd; /* that was opened last since its start; CURL_SOCKET_BAD: none was */
     bool is_denied;   /* it was about to connect to an address that it may not have */
     void (*on_end)(struct handle *handle, CURLcode code); /* may remove and add it again */
     char error[CURL_ERROR_SIZE];

@@ -1,19 +1,19 @@
 """What comes between two answers of an upstream, in front of one and without end: none of it may
 reach another fetch or keep the others waiting."""
 
+import fcntl
 import os
 import signal
-import socket
-import threading
-import zlib
+import struct
+import termios
 
 import pytest
 
 from fanoutd_process import section
-from http_wire import wait_until
-from scripted_upstream import Exchange, json_body
+from http_wire import WAIT_SECONDS, wait_until
 
 WAYS = ["auto", "curl"]
+SYN_SENT = "02"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STRAY = HEAD + b'Content-Length: 7\r\n\r\n"stray"'
 
@@ -22,13 +22,10 @@ def sized(body):
     return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
-def unread_bytes(sock):
-    """What the other side has not taken off its socket yet, and what is on the way."""
-    import fcntl
-    import struct
-    import termios
-
-    return struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+def wait_until_read(exchange):
+    """Until the other side's kernel has all of it."""
+    while struct.unpack("i", fcntl.ioctl(exchange.sock, termios.TIOCOUTQ, b"\0" * 4))[0] > 0:
+        exchange.pause(0.0005)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -56,6 +53,60 @@ def test_bytes_behind_a_large_answer_do_not_become_the_next_answer(
         assert server.get().outcomes == {"a": "ok"}
 
     assert server.get().results[0]["body"] == "right"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bytes_behind_an_answer_do_not_become_another_where_a_connection_is_used_on_at_once(
+    fanoutd, upstream, way
+):
+    """Many connections and many who wait for them, so that whatever is kept for a connection is
+    used with another one, too."""
+
+    def behave(exchange):
+        body = b'"%b%b"' % (exchange.request.path.encode(), b" " * 20_000)
+        exchange.send(sized(body)[:-100])
+        wait_until_read(exchange)
+        exchange.finish(body[-100:] + STRAY)  # in one segment
+
+    one = upstream(behave)
+    settings = {"transport": way, "allow_path": True, "timeout": "20s", "max_in_flight": 40}
+    server = fanoutd(section("a", one, **settings), workers=1, deadline="20s")
+    ids = [f"/{n}" for n in range(600)]
+
+    requests = [{"id": n, "upstream": "a", "path": n} for n in ids]
+    for _ in range(4):
+        answer = server.post({"requests": requests})
+        bodies = {result["id"]: str(result["body"]).strip() for result in answer.results}
+        assert {name: body for name, body in bodies.items() if name != body} == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_an_upstream_says_before_it_is_asked_is_no_answer(fanoutd, blackhole, way):
+    """The connection comes about, and bytes are on it, while the other side does not look."""
+    settings = {"transport": way, "timeout": "15s", "connect_timeout": "15s"}
+    server = fanoutd(section("a", blackhole, **settings), deadline="15s")
+    caller = server.start_get()
+    wait_until(lambda: server.descriptors()[f"tcp in state {SYN_SENT}"] == 1, "it connects")
+    os.kill(server.pid, signal.SIGSTOP)
+    sock = accept_behind(blackhole)
+    sock.sendall(STRAY)
+    os.kill(server.pid, signal.SIGCONT)
+
+    assert caller.read_answer().outcomes == {"a": "protocol_error"}
+    sock.close()
+
+
+def accept_behind(blackhole):
+    """The first connection that is not one of those that fill the queue."""
+    blackhole.listener.settimeout(WAIT_SECONDS)
+    fillers = {filler.getsockname()[1] for filler in blackhole.fillers}
+    for filler in blackhole.fillers:
+        filler.close()
+    while True:
+        sock, (_, port) = blackhole.listener.accept()
+        if port not in fillers:
+            return sock
+        sock.close()
 
 
 def endless_nothing(exchange):
