@@ -21,7 +21,7 @@ TEST_DEPS = libcmocka-dev libyajl-dev libjansson-dev python3-pytest nginx-light 
 LINT_DEPS = clang clang-tidy clang-format cppcheck
 # Its libFuzzer and sanitizers, of whatever version clang is once it is there.
 FUZZ_DEPS = libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev
-SOAK_DEPS = python3
+SOAK_DEPS = python3 openssl
 # Load and upstreams; and the peers that Debian has, a Python for the newest ones, what draws.
 BENCH_DEPS = python3 nginx-light wrk
 PEER_DEPS  = libnginx-mod-http-lua lua-cjson python3-venv python3-fastapi uvicorn python3-httpx \

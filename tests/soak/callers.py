@@ -1,4 +1,5 @@
-"""The callers of the soak test: each kind is a thread that visits until time is up."""
+"""The callers of the soak test: each kind is a thread that visits until time is up. Whatever they
+read is checked: every name once and in order, and every body to be the answer to its own path."""
 
 import collections
 import random
@@ -6,9 +7,14 @@ import threading
 import time
 
 from http_wire import Connection, PeerLeft, post_bytes, request_bytes
+from upstreams import BIG_NUMBER, NAMES
 
-ALL = ["small", "large", "slow", "resetting", "broken", "closing", "refusing"]
-FEW = ["small", "slow", "refusing"]
+FEW = ["small_lean", "small_curl", "slow_lean", "refusing_curl"]
+LARGE = [name for name in NAMES if name.startswith("large")]
+# Whatever the weather these have an answer, unless time is up or the service is full.
+GOOD = ("small", "large", "chunked", "zipped", "tls", "drip", "stray", "impatient")
+MAY_FAIL_SO = {"ok", "timeout", "deadline_exceeded", "queue_full", "queue_timeout"}
+MAY_FAIL_SO |= {"connect_timeout"}
 # None may be taken for a request; each ends its connection.
 BAD_FRAMING = [
     b"GET /few HTTP/1.1\r\nHost : a\r\n\r\n",
@@ -39,10 +45,40 @@ class Tally:
 
 
 class Asked:
-    """The bytes of a request, and the ids that the answer must have, in order."""
+    """The bytes of a request, and the ids, upstreams and paths that the answer must have, in order.
+    """
 
-    def __init__(self, data, ids):
-        self.data, self.ids = data, ids
+    def __init__(self, data, wanted):
+        self.data = data
+        self.wanted = wanted
+
+    @property
+    def ids(self):
+        return [one for one, _, _ in self.wanted]
+
+
+def asked_by_get(target, names, headers=()):
+    return Asked(request_bytes("GET", target, headers), [(name, name, "/") for name in names])
+
+
+def asked_by_post(names, headers=(), **settings):
+    requests = [
+        {"id": f"r{n}", "upstream": name, "path": f"/{n}"} for n, name in enumerate(names)
+    ]
+    document = {"requests": requests, "require": "none", **settings}
+    return Asked(
+        post_bytes(document, headers=headers),
+        [(one["id"], one["upstream"], one["path"]) for one in requests],
+    )
+
+
+def check_result(result, upstream, path):
+    outcome = "ok" if result["ok"] else result["error"]["code"]
+    if upstream.startswith(GOOD):
+        assert outcome in MAY_FAIL_SO, (upstream, path, result)
+    if outcome == "ok":
+        body = result["body"]
+        assert body["to"] == path and body["n"] == BIG_NUMBER, (upstream, path, str(result)[:500])
 
 
 class Caller(threading.Thread):
@@ -75,22 +111,23 @@ class Caller(threading.Thread):
     def make_request(self, headers=()):
         kind = self.dice.randrange(3)
         if kind == 0:
-            target = "/fetch-multiple?require=none&timeout=700ms"
-            return Asked(request_bytes("GET", target, headers), ALL)
+            names = self.dice.sample(NAMES, self.dice.randrange(1, 7))
+            query = f"require=none&timeout=700ms&upstreams={','.join(names)}"
+            return asked_by_get(f"/fetch-multiple?{query}", names, headers)
         if kind == 1:
-            return Asked(request_bytes("GET", "/few?require=none", headers), FEW)
-        requests = [
-            {"id": f"r{n}", "upstream": self.dice.choice(ALL), "path": f"/{n}"}
-            for n in range(self.dice.randrange(1, 12))
-        ]
-        document = {"requests": requests, "require": "none", "timeout_ms": 600}
-        return Asked(post_bytes(document, headers=headers), [one["id"] for one in requests])
+            return asked_by_get("/few?require=none", FEW, headers)
+        names = [self.dice.choice(NAMES) for _ in range(self.dice.randrange(1, 12))]
+        return asked_by_post(names, headers, timeout_ms=600)
 
     def read_answer(self, connection, asked):
         answer = connection.read_answer()
         assert answer.status == 200, answer
         outcomes = answer.outcomes
         assert list(outcomes) == asked.ids, f"asked for {asked.ids}, got {outcomes}"
+        results = answer.results
+        results = list(results.values()) if isinstance(results, dict) else results
+        for (_, upstream, path), result in zip(asked.wanted, results, strict=True):
+            check_result(result, upstream, path)
         self.tally.count(answers=1, results=len(outcomes))
         self.tally.count_outcomes(outcomes.values())
 
@@ -124,10 +161,7 @@ class ReadsSlowly(Caller):
     """Asks for much, and takes it in small pieces with pauses."""
 
     def visit(self, connection):
-        requests = [{"id": f"r{n}", "upstream": "large"} for n in range(8)]
-        asked = Asked(
-            post_bytes({"requests": requests, "require": "none"}), [one["id"] for one in requests]
-        )
+        asked = asked_by_post([self.dice.choice(LARGE) for _ in range(8)])
         connection.send(asked.data)
         connection.reader.before_read = lambda: time.sleep(0.01)
         self.read_answer(connection, asked)
@@ -182,10 +216,10 @@ class AsksForWrongThings(Caller):
             self.dice.choice(
                 [
                     request_bytes("GET", "/nowhere"),
-                    request_bytes("GET", "/few?upstreams=smal"),
+                    request_bytes("GET", "/few?upstreams=small_lea"),
                     request_bytes("DELETE", "/few"),
                     post_bytes("{"),
-                    post_bytes({"requests": [{"upstream": "small", "path": "/../x"}]}),
+                    post_bytes({"requests": [{"upstream": "small_lean", "path": "/../x"}]}),
                 ]
             )
         )
