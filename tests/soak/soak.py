@@ -3,12 +3,12 @@
 
     tests/soak/soak.py [--seconds 120]      FANOUTD=/path names another binary
 
-Half of the upstreams are reached in the one way, half in the other. Each answer
-is checked, and that each body answers the request it stands at; resident memory and descriptors are looked at every
-second. It fails on a wrong answer, on gauges that don't return to zero, on
-descriptors that grow, on a sanitizer's report, on an exit code other than 0,
-and, for a binary without sanitizers, on memory that grows faster than
-MOST_GROWTH.
+Half of the upstreams are asked by the one way of the transport, half by the
+other. Each answer is checked, and that each body answers the request it stands
+at; resident memory and descriptors are looked at every second. It fails on a
+wrong answer, on gauges that don't return to zero, on descriptors that grow, on a
+sanitizer's report, on an exit code other than 0, and, for a binary without
+sanitizers, on memory that grows faster than MOST_GROWTH.
 """
 
 import argparse
