@@ -76,6 +76,12 @@ size_t http_response_take(struct http_response *response, const char *bytes, siz
 /* The connection has ended: DONE if that ends the body, FAILED (reset) if anything is missing. */
 void http_response_end(struct http_response *response);
 
+/* Whether it is DONE or FAILED. */
+static inline bool http_response_is_over(const struct http_response *response)
+{
+    return response->phase == HTTP_RESPONSE_DONE || response->phase == HTTP_RESPONSE_FAILED;
+}
+
 /* Whether any byte of an answer has come. */
 bool http_response_has_begun(const struct http_response *response);
 

@@ -26,7 +26,6 @@
 
 struct curl_peer {
     struct transport_peer face;
-    struct transport *transport;
     struct origin origin;
     struct curl_slist *headers; /* for an exchange without headers of its own */
     LIST_HEAD(curl_exchanges, curl_exchange) idle;
@@ -40,7 +39,6 @@ struct curl_exchange {
     struct handle handle;
     struct curl_slist *headers; /* NULL: the peer's, which may follow these */
     bool is_altered;            /* more was set for this request than headers */
-    struct address address;
     bool is_stale; /* something came on the connection before the request, which was not sent */
     struct http_response answer;
     struct exchange_response response;
@@ -125,7 +123,6 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
     struct curl_peer *peer = mem_zalloc(sizeof *peer);
 
     peer->face.way = &transport_curl;
-    peer->transport = transport;
     LIST_INIT(&peer->idle);
     if (!origin_init(&peer->origin, &transport->loop, settings)) {
         curl_peer_free(&peer->face);
@@ -137,16 +134,10 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
 
 /* ---- what comes ---- */
 
-static bool is_over(const struct curl_exchange *exchange)
-{
-    return exchange->answer.phase == HTTP_RESPONSE_DONE ||
-           exchange->answer.phase == HTTP_RESPONSE_FAILED;
-}
-
 /* Anything but count stops the transfer. */
 static size_t take(struct curl_exchange *exchange, const char *bytes, size_t count)
 {
-    if (!is_over(exchange))
+    if (!http_response_is_over(&exchange->answer))
         http_response_take(&exchange->answer, bytes, count);
     return exchange->answer.phase == HTTP_RESPONSE_FAILED ? count + 1 : count;
 }
@@ -323,7 +314,6 @@ static void begin(struct curl_exchange *exchange, const struct exchange_request 
     }
     if (!method_is_idempotent(request->method))
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    exchange->address = *request->address;
     exchange->is_stale = false;
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
@@ -342,7 +332,7 @@ static struct exchange *curl_send(struct transport_peer *face,
     exchange->on_done = on_done;
     exchange->arg = arg;
     begin(exchange, request);
-    if (handle_start(&exchange->handle, &exchange->address))
+    if (handle_start(&exchange->handle, request->address))
         return &exchange->face;
     exchange_put_back(exchange);
     return NULL;
@@ -374,7 +364,7 @@ static bool send_afresh(struct curl_exchange *exchange)
     exchange->is_altered = true;
     handle_stop(&exchange->handle);
     curl_easy_setopt(exchange->handle.easy, CURLOPT_FRESH_CONNECT, 1L);
-    return handle_start(&exchange->handle, &exchange->address);
+    return handle_start(&exchange->handle, &exchange->handle.address);
 }
 
 static void judge(struct curl_exchange *exchange, CURLcode code)
@@ -382,14 +372,14 @@ static void judge(struct curl_exchange *exchange, CURLcode code)
     struct http_response *answer = &exchange->answer;
     struct exchange_response *response = &exchange->response;
 
-    if (code == CURLE_OK && !is_over(exchange))
+    if (code == CURLE_OK && !http_response_is_over(&exchange->answer))
         http_response_end(answer);
     if (answer->phase == HTTP_RESPONSE_FAILED) {
         response->outcome = answer->outcome;
         response->detail = answer->reason;
     } else if (exchange->is_stale) {
         response->outcome = OUTCOME_PROTOCOL_ERROR;
-        response->detail = "the upstream spoke before it was asked";
+        response->detail = TRANSPORT_SPOKE_FIRST;
     } else if (answer->phase != HTTP_RESPONSE_DONE) {
         response->outcome = handle_outcome(&exchange->handle, code);
         response->detail = handle_detail(&exchange->handle, code, response->outcome);

@@ -15,7 +15,6 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define MOST_IDLE_EXCHANGES 256
 #define MOST_KEPT_REQUEST   4096
@@ -269,12 +268,6 @@ static enum channel_answer receive_piece(struct lean_exchange *exchange)
     return answer;
 }
 
-static bool is_over(const struct lean_exchange *exchange)
-{
-    return exchange->answer.phase == HTTP_RESPONSE_DONE ||
-           exchange->answer.phase == HTTP_RESPONSE_FAILED;
-}
-
 /* The upstream closed the connection, or it broke. */
 static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
 {
@@ -297,9 +290,11 @@ static void receive(struct lean_exchange *exchange)
 {
     enum channel_answer answer = CHANNEL_MOVED;
 
-    for (int i = 0; i < MOST_PIECES && answer == CHANNEL_MOVED && !is_over(exchange); i++)
+    for (int i = 0;
+         i < MOST_PIECES && answer == CHANNEL_MOVED && !http_response_is_over(&exchange->answer);
+         i++)
         answer = receive_piece(exchange);
-    if (is_over(exchange))
+    if (http_response_is_over(&exchange->answer))
         finish(exchange);
     else if (answer == CHANNEL_MOVED)
         pool_wake(exchange->connection);

@@ -40,7 +40,7 @@ static void on_connected(void *arg, enum outcome outcome, const char *detail,
         exchange->connection =
             pool_add(&peer->pool, &exchange->address, channel, lean_on_event, exchange);
         if (channel_has_bytes(&channel)) /* answers nothing (RFC 9112, section 6.3) */
-            lean_fail(exchange, OUTCOME_PROTOCOL_ERROR, "the upstream spoke before it was asked");
+            lean_fail(exchange, OUTCOME_PROTOCOL_ERROR, TRANSPORT_SPOKE_FIRST);
         else
             lean_send_rest(exchange);
     }

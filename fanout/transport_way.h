@@ -10,6 +10,9 @@
 #include "fanout/transport.h"
 #include "fanout/transport_loop.h"
 
+/* Why bytes that come on a new connection before the request are a protocol_error. */
+#define TRANSPORT_SPOKE_FIRST "the upstream spoke before it was asked"
+
 #define TRANSPORT_SCRATCH_BYTES (64 * 1024)
 
 struct transport {
