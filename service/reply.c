@@ -6,6 +6,7 @@
 
 #include "fanout/clock.h"
 #include "fanout/decimal.h"
+#include "fanout/mem.h"
 #include "service/connection.h"
 #include "service/log.h"
 
@@ -110,7 +111,8 @@ void reply_send(struct call *call, unsigned status, const char *content_type, st
     char head[HEAD_SIZE];
     size_t length = write_head(head, call, status, content_type, body->len);
 
-    buf_append_text(&call->fields, "\r\n");
+    if (!buf_append_text(&call->fields, "\r\n") || body->has_failed)
+        mem_abort(); /* half an answer must not leave */
     if (reply_is_logged(call, status))
         log_reply(call, status, body->len);
     if (call->is_head)

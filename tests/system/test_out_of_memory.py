@@ -1,7 +1,8 @@
 """Each allocation fails once: the service works on, refuses politely, or ends with one line.
 
-Never a crash, a hang or a wrong answer. FANOUTD_EVERY_ALLOCATION=1 tries all
-of them, which takes minutes; otherwise the first ones and then a sample.
+Never a crash, a hang or a wrong answer. All those of a request are tried. Of
+those at the start, FANOUTD_EVERY_ALLOCATION=1 tries all, which takes minutes; otherwise
+the first ones and then a sample.
 """
 
 import base64
@@ -135,6 +136,7 @@ class Service:
             self.failing.fail_at(0)
             self.server = Fanoutd(self.config, self.failing.environment)
             self.server.wait_until_ready()
+            self.server.get("/livez")  # its thread is past a sanitizer's part of its start
         return self.server
 
     def has_ended(self):
@@ -175,7 +177,7 @@ def try_once(service, failing, ask, number):
     failing.fail_at(number)
     try:
         check_answer(ask(server))
-    except PeerLeft:
+    except (PeerLeft, ConnectionError):
         pass
     except (AssertionError, ValueError, KeyError, OSError) as error:
         failing.fail_at(0)
@@ -256,7 +258,7 @@ def test_in_a_request_any_allocation_may_fail(config, failing, upstream, ask):
         ask(service.get())
         count = failing.count
         findings = {}
-        for number in sample(count, 40):
+        for number in range(1, count + 1):
             wrong = try_once(service, failing, ask, number)
             if wrong:
                 findings[number] = wrong
