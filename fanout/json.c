@@ -1,7 +1,10 @@
 /*
- * The strict validator, and UTF-8. One loop, no recursion: a flag for each open
- * bracket says whether it is an object's. Every step takes the place where it
- * begins and returns the place behind what it read, or NULL when it has failed.
+ * The strict validator, and UTF-8. One loop, no recursion: of each open bracket
+ * the one that closes it is kept. Every step takes the place where it begins and
+ * returns the place behind what it read, or NULL when it has failed.
+ *
+ * Most steps are one function when compiled, with the reader in registers; so
+ * what stands outside of it is given the text, and never the reader.
  */
 #include "fanout/json.h"
 
@@ -9,27 +12,64 @@
 
 #include <assert.h>
 
-struct reader {
+#define INLINE static inline __attribute__((always_inline))
+#define RARE   __attribute__((cold, noinline)) static
+
+struct text {
     const unsigned char *start;
     const unsigned char *end;
     const unsigned char *wrong_at;
     const char *wrong;
-    unsigned depth;
-    unsigned max_depth;
-    bool *is_object; /* for each open bracket, the outermost first: whether it is a { */
 };
 
-__attribute__((cold, noinline)) static const unsigned char *
-fail(struct reader *reader, const unsigned char *at, const char *message)
+struct reader {
+    struct text *text;
+    const unsigned char *end;    /* the text's */
+    bool ends_in_bracket;        /* the text does: see has_byte */
+    const unsigned char *window; /* 64 bytes that were looked through at once */
+    uint64_t special;            /* for each of them, the first lowest: whether it is not plain */
+    unsigned depth;
+    unsigned max_depth;
+    unsigned char *closing; /* for each open bracket, the outermost at 1; none is a NUL at 0 */
+};
+
+RARE void note_failure(struct text *text, const unsigned char *at, const char *message)
 {
-    reader->wrong_at = at;
-    reader->wrong = message;
+    text->wrong_at = at;
+    text->wrong = message;
+}
+
+INLINE const unsigned char *fail(struct text *text, const unsigned char *at, const char *message)
+{
+    note_failure(text, at, message);
     return NULL;
 }
 
-static bool is_next(const struct reader *reader, const unsigned char *at, unsigned char c)
+/*
+ * Whether there is a byte at `at`; not to be asked behind a closing bracket. Where the text ends in
+ * one, but for white space, there always is: everything stops at that bracket, but a string, and
+ * one that does not has no end. To look for the end there would be a third of the work.
+ */
+INLINE bool has_byte(const struct reader *reader, const unsigned char *at)
 {
-    return at < reader->end && *at == c;
+    return reader->ends_in_bracket || at < reader->end;
+}
+
+INLINE bool is_next(const struct reader *reader, const unsigned char *at, unsigned char c)
+{
+    return has_byte(reader, at) && *at == c;
+}
+
+INLINE const unsigned char *skip_space(const struct reader *reader, const unsigned char *at)
+{
+    while (has_byte(reader, at) && json_is_space(*at))
+        at++;
+    return at;
+}
+
+static bool text_has(const struct text *text, const unsigned char *at, unsigned char c)
+{
+    return at < text->end && *at == c;
 }
 
 /* Strings. */
@@ -41,132 +81,153 @@ static bool is_hex(unsigned char c)
     return json_is_digit(c) || (lower >= 'a' && lower <= 'f');
 }
 
-static const unsigned char *read_hex(struct reader *reader, const unsigned char *at, int digits)
+static const unsigned char *read_hex(struct text *text, const unsigned char *at, int digits)
 {
     for (; digits > 0; digits--, at++)
-        if (at == reader->end || !is_hex(*at))
-            return fail(reader, at, "expected a hexadecimal digit");
+        if (at == text->end || !is_hex(*at))
+            return fail(text, at, "expected a hexadecimal digit");
     return at;
 }
 
 /* What must follow \uD800 to \uDBFF. */
-static const unsigned char *read_low_surrogate(struct reader *reader, const unsigned char *at)
+static const unsigned char *read_low_surrogate(struct text *text, const unsigned char *at)
 {
     static const char *const allowed[] = {"\\", "u", "dD", "cdefCDEF"};
 
     for (size_t i = 0; i < sizeof allowed / sizeof allowed[0]; i++, at++)
-        if (at == reader->end || memchr(allowed[i], *at, strlen(allowed[i])) == NULL)
-            return fail(reader, at, "expected \\uDC00 to \\uDFFF behind a high surrogate");
-    return read_hex(reader, at, 2);
+        if (at == text->end || memchr(allowed[i], *at, strlen(allowed[i])) == NULL)
+            return fail(text, at, "expected \\uDC00 to \\uDFFF behind a high surrogate");
+    return read_hex(text, at, 2);
 }
 
 /* The second digit of \uDxxx tells a surrogate. */
-static const unsigned char *read_after_d(struct reader *reader, const unsigned char *at)
+static const unsigned char *read_after_d(struct text *text, const unsigned char *at)
 {
-    if (at == reader->end || !is_hex(*at) || *at <= '7')
-        return read_hex(reader, at, 3);
+    if (at == text->end || !is_hex(*at) || *at <= '7')
+        return read_hex(text, at, 3);
     if ((*at | 0x20) >= 'c')
-        return fail(reader, at, "expected a high surrogate before a low one");
-    at = read_hex(reader, at, 3);
-    return at != NULL ? read_low_surrogate(reader, at) : NULL;
+        return fail(text, at, "expected a high surrogate before a low one");
+    at = read_hex(text, at, 3);
+    return at != NULL ? read_low_surrogate(text, at) : NULL;
 }
 
-/* Begins behind the backslash. */
-static const unsigned char *read_escape(struct reader *reader, const unsigned char *at)
+/* Begins behind the backslash of what is not a short escape. */
+static const unsigned char *read_long_escape(struct text *text, const unsigned char *at)
 {
-    static const char letters[] = {'"', '\\', '/', 'b', 'f', 'n', 'r', 't'};
-
-    if (is_next(reader, at, 'u')) {
-        at++;
-        if (is_next(reader, at, 'd') || is_next(reader, at, 'D'))
-            return read_after_d(reader, at + 1);
-        return read_hex(reader, at, 4);
-    }
-    if (at == reader->end || memchr(letters, *at, sizeof letters) == NULL)
-        return fail(reader, at, "expected one of \" \\ / b f n r t u behind a backslash");
-    return at + 1;
+    if (!text_has(text, at, 'u'))
+        return fail(text, at, "expected one of \" \\ / b f n r t u behind a backslash");
+    at++;
+    if (text_has(text, at, 'd') || text_has(text, at, 'D'))
+        return read_after_d(text, at + 1);
+    return read_hex(text, at, 4);
 }
 
-static const unsigned char *read_utf8(struct reader *reader, const unsigned char *at)
+static const unsigned char *read_utf8(struct text *text, const unsigned char *at)
 {
-    switch (json_utf8_run(&at, reader->end).state) {
+    switch (json_utf8_run(&at, text->end).state) {
     case JSON_UTF8_WHOLE:
         return at;
     case JSON_UTF8_CUT:
-        return fail(reader, reader->end, "expected the rest of a UTF-8 sequence");
+        return fail(text, text->end, "expected the rest of a UTF-8 sequence");
     default:
-        return fail(reader, at, "expected valid UTF-8");
+        return fail(text, at, "expected valid UTF-8");
     }
 }
 
-/* Begins at what is not plain in a string and not its end. */
-static const unsigned char *read_special(struct reader *reader, const unsigned char *at)
+/* Begins at what in a string is neither plain nor a short escape, nor the string's end. */
+__attribute__((noinline)) static const unsigned char *read_special(struct text *text,
+                                                                   const unsigned char *at)
 {
-    if (at == reader->end)
-        return fail(reader, at, "expected the end of the string");
+    if (at == text->end)
+        return fail(text, at, "expected the end of the string");
     if (*at == '\\')
-        return read_escape(reader, at + 1);
+        return read_long_escape(text, at + 1);
     if (*at < 0x20)
-        return fail(reader, at, "expected no bare control byte in a string");
-    return read_utf8(reader, at);
+        return fail(text, at, "expected no bare control byte in a string");
+    return read_utf8(text, at);
 }
 
-__attribute__((noinline)) static const unsigned char *read_rest_of_string(struct reader *reader,
-                                                                          const unsigned char *at)
+/* Of the window at `at`: what is not plain, and where the text ends. */
+__attribute__((noinline)) static uint64_t find_special(const unsigned char *at,
+                                                       const unsigned char *end)
 {
-    at = json_plain_end(at, reader->end);
-    while (!is_next(reader, at, '"')) {
-        at = read_special(reader, at);
+    unsigned char last[JSON_WINDOW] = {0};
+
+    if (end - at >= JSON_WINDOW)
+        return json_special_64(at);
+    memcpy(last, at, (size_t)(end - at));
+    return json_special_64(last);
+}
+
+INLINE void move_window(struct reader *reader, const unsigned char *at)
+{
+    reader->window = at;
+    reader->special = find_special(at, reader->end);
+}
+
+/* The first byte that is not plain, or the end. Windows lie where they are needed first, and
+ * one behind the other where a string is long. */
+INLINE const unsigned char *plain_end(struct reader *reader, const unsigned char *at)
+{
+    uint64_t special;
+
+    if (at - reader->window >= JSON_WINDOW)
+        move_window(reader, at);
+    special = reader->special >> (at - reader->window);
+    while (special == 0) {
+        at = reader->window + JSON_WINDOW;
+        move_window(reader, at);
+        special = reader->special;
+    }
+    return at + __builtin_ctzll(special);
+}
+
+INLINE bool is_short_escape(const struct reader *reader, const unsigned char *at)
+{
+    static const bool is_letter[256] = {['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true,
+                                        ['f'] = true, ['n'] = true,  ['r'] = true, ['t'] = true};
+
+    return reader->end - at >= 2 && at[0] == '\\' && is_letter[at[1]];
+}
+
+/* Begins behind the quote. */
+INLINE const unsigned char *read_string(struct reader *reader, const unsigned char *at)
+{
+    for (at = plain_end(reader, at); at == reader->end || *at != '"'; at = plain_end(reader, at)) {
+        at = is_short_escape(reader, at) ? at + 2 : read_special(reader->text, at);
         if (at == NULL)
             return NULL;
-        at = json_plain_end(at, reader->end);
     }
     return at + 1;
-}
-
-/* Begins behind the quote. Most strings are short and plain. */
-static inline const unsigned char *read_string(struct reader *reader, const unsigned char *at)
-{
-    if (reader->end - at > JSON_BLOCK) {
-        const unsigned char *behind = at + json_plain_count(at);
-
-        if (*behind == '"')
-            return behind + 1;
-    }
-    return read_rest_of_string(reader, at);
 }
 
 /* Numbers and words. */
 
-static const unsigned char *read_digits(struct reader *reader, const unsigned char *at)
+INLINE const unsigned char *read_digits(struct reader *reader, const unsigned char *at)
 {
-    if (at == reader->end || !json_is_digit(*at))
-        return fail(reader, at, "expected a digit");
-    while (at < reader->end && json_is_digit(*at))
+    if (!has_byte(reader, at) || !json_is_digit(*at))
+        return fail(reader->text, at, "expected a digit");
+    do
         at++;
+    while (has_byte(reader, at) && json_is_digit(*at));
     return at;
 }
 
-static const unsigned char *read_exponent(struct reader *reader, const unsigned char *at)
+INLINE const unsigned char *read_exponent(struct reader *reader, const unsigned char *at)
 {
     if (is_next(reader, at, '+') || is_next(reader, at, '-'))
         at++;
     return read_digits(reader, at);
 }
 
-static const unsigned char *read_whole(struct reader *reader, const unsigned char *at)
+/* Begins behind the sign. */
+INLINE const unsigned char *read_number(struct reader *reader, const unsigned char *at)
 {
-    if (!is_next(reader, at, '0'))
-        return read_digits(reader, at);
-    at++;
-    if (at < reader->end && json_is_digit(*at))
-        return fail(reader, at, "expected no digit behind a leading 0");
-    return at;
-}
+    const unsigned char *first = at;
 
-static const unsigned char *read_number(struct reader *reader, const unsigned char *at)
-{
-    at = read_whole(reader, *at == '-' ? at + 1 : at);
+    at = read_digits(reader, at);
+    if (at != NULL && *first == '0' && at > first + 1)
+        return fail(reader->text, first + 1, "expected no digit behind a leading 0");
     if (at != NULL && is_next(reader, at, '.'))
         at = read_digits(reader, at + 1);
     if (at != NULL && (is_next(reader, at, 'e') || is_next(reader, at, 'E')))
@@ -174,40 +235,45 @@ static const unsigned char *read_number(struct reader *reader, const unsigned ch
     return at;
 }
 
-static inline const unsigned char *read_word(struct reader *reader, const unsigned char *at,
-                                             const char *word, size_t length)
+RARE const unsigned char *no_word(struct text *text, const unsigned char *at, const char *word)
+{
+    while (text_has(text, at, (unsigned char)*word))
+        at++, word++;
+    return fail(text, at, "expected true, false or null");
+}
+
+INLINE const unsigned char *read_word(struct reader *reader, const unsigned char *at,
+                                      const char *word, size_t length)
 {
     if ((size_t)(reader->end - at) >= length && memcmp(at, word, length) == 0)
         return at + length;
-    while (is_next(reader, at, (unsigned char)*word))
-        at++, word++;
-    return fail(reader, at, "expected true, false or null");
+    return no_word(reader->text, at, word);
 }
 
-static bool is_behind_bracket(const struct reader *reader, const unsigned char *at)
+static bool is_behind(const struct text *text, const unsigned char *at, unsigned char bracket)
 {
-    while (at > reader->start && json_is_space(at[-1]))
+    while (at > text->start && json_is_space(at[-1]))
         at--;
-    return at > reader->start && at[-1] == '[';
+    return at > text->start && at[-1] == bracket;
 }
 
-static const unsigned char *no_value(struct reader *reader, const unsigned char *at)
+RARE const unsigned char *no_value(struct text *text, const unsigned char *at)
 {
-    if (at == reader->start && reader->end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
-        return fail(reader, at, "expected a value, not a byte order mark");
-    return fail(reader, at,
-                is_behind_bracket(reader, at) ? "expected a value or ']'" : "expected a value");
+    if (at == text->start && text->end - at >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
+        return fail(text, at, "expected a value, not a byte order mark");
+    return fail(text, at,
+                is_behind(text, at, '[') ? "expected a value or ']'" : "expected a value");
 }
 
-static const unsigned char *read_scalar(struct reader *reader, const unsigned char *at)
+INLINE const unsigned char *read_scalar(struct reader *reader, const unsigned char *at)
 {
-    if (at == reader->end)
-        return no_value(reader, at);
-    if (*at == '"')
-        return read_string(reader, at + 1);
-    if (*at == '-' || json_is_digit(*at))
+    if (has_byte(reader, at) && json_is_digit(*at))
         return read_number(reader, at);
-    switch (*at) {
+    switch (has_byte(reader, at) ? *at : '\0') {
+    case '"':
+        return read_string(reader, at + 1);
+    case '-':
+        return read_number(reader, at + 1);
     case 't':
         return read_word(reader, at, "true", 4);
     case 'f':
@@ -215,107 +281,122 @@ static const unsigned char *read_scalar(struct reader *reader, const unsigned ch
     case 'n':
         return read_word(reader, at, "null", 4);
     default:
-        return no_value(reader, at);
+        return no_value(reader->text, at);
     }
 }
 
 /* Brackets. */
 
+RARE const unsigned char *no_key(struct text *text, const unsigned char *at)
+{
+    return fail(text, at,
+                is_behind(text, at, '{') ? "expected a key in quotes or '}'"
+                                         : "expected a key in quotes");
+}
+
 /* Reads "key": up to where its value begins. */
-static inline const unsigned char *read_key(struct reader *reader, const unsigned char *at,
-                                            const char *expected)
+INLINE const unsigned char *read_key(struct reader *reader, const unsigned char *at)
 {
     if (!is_next(reader, at, '"'))
-        return fail(reader, at, expected);
+        return no_key(reader->text, at);
     at = read_string(reader, at + 1);
     if (at == NULL)
         return NULL;
     if (!is_next(reader, at, ':')) /* most often it is: no space to look for */
-        at = json_skip_space(at, reader->end);
+        at = skip_space(reader, at);
     if (!is_next(reader, at, ':'))
-        return fail(reader, at, "expected ':'");
-    return json_skip_space(at + 1, reader->end);
+        return fail(reader->text, at, "expected ':'");
+    return skip_space(reader, at + 1);
 }
 
-/* Returns where the first value inside begins; [] and {} are read whole and not left open. */
-static const unsigned char *open_bracket(struct reader *reader, const unsigned char *at)
+/* Returns where the first thing inside begins. */
+INLINE const unsigned char *open_bracket(struct reader *reader, const unsigned char *at)
 {
-    bool is_object = *at == '{';
-
     if (reader->depth == reader->max_depth)
-        return fail(reader, at, "nested deeper than allowed");
-    at = json_skip_space(at + 1, reader->end);
-    if (is_next(reader, at, is_object ? '}' : ']'))
-        return at + 1;
-    reader->is_object[reader->depth++] = is_object;
-    return is_object ? read_key(reader, at, "expected a key in quotes or '}'") : at;
+        return fail(reader->text, at, "nested deeper than allowed");
+    reader->closing[++reader->depth] = *at == '{' ? '}' : ']';
+    return skip_space(reader, at + 1);
 }
 
-/* Opens brackets until one value has been read whole: a scalar, [] or {}. */
-static const unsigned char *read_first(struct reader *reader, const unsigned char *at)
+RARE const unsigned char *no_comma(struct text *text, const unsigned char *at,
+                                   unsigned char closing)
 {
-    while (is_next(reader, at, '{') || is_next(reader, at, '[')) {
-        unsigned outside = reader->depth;
-
-        at = open_bracket(reader, at);
-        if (at == NULL || reader->depth == outside)
-            return at;
-    }
-    return read_scalar(reader, at);
+    return fail(text, at, closing == '}' ? "expected ',' or '}'" : "expected ',' or ']'");
 }
 
-/* Closes brackets up to a comma and returns where the value behind it begins, or closes all. */
-static const unsigned char *read_next(struct reader *reader, const unsigned char *at)
+/* Closes brackets up to a comma and returns where what is behind it begins, or closes all. */
+INLINE const unsigned char *read_next(struct reader *reader, const unsigned char *at)
 {
     while (reader->depth > 0) {
-        bool object = reader->is_object[reader->depth - 1];
+        unsigned char closing = reader->closing[reader->depth];
 
-        if (!is_next(reader, at, ','))
-            at = json_skip_space(at, reader->end);
-        if (is_next(reader, at, ',')) {
-            at = json_skip_space(at + 1, reader->end);
-            return object ? read_key(reader, at, "expected a key in quotes") : at;
-        }
-        if (!is_next(reader, at, object ? '}' : ']'))
-            return fail(reader, at, object ? "expected ',' or '}'" : "expected ',' or ']'");
+        at = json_skip_space(at, reader->end);
+        if (at < reader->end && *at == ',')
+            return skip_space(reader, at + 1);
+        if (at == reader->end || *at != closing)
+            return no_comma(reader->text, at, closing);
         reader->depth--;
         at++;
     }
     return at;
 }
 
-static const unsigned char *read_text(struct reader *reader)
+/* Reads a scalar with what is behind it, or opens a bracket; one with nothing inside is left for
+ * read_next to close. */
+INLINE const unsigned char *read_value(struct reader *reader, const unsigned char *at)
 {
-    const unsigned char *at = json_skip_space(reader->start, reader->end);
+    if (is_next(reader, at, '{') || is_next(reader, at, '[')) {
+        at = open_bracket(reader, at);
+        if (at == NULL || !is_next(reader, at, reader->closing[reader->depth]))
+            return at;
+    } else {
+        at = read_scalar(reader, at);
+    }
+    return at != NULL ? read_next(reader, at) : NULL;
+}
+
+INLINE const unsigned char *read_text(struct reader *reader)
+{
+    const unsigned char *at = skip_space(reader, reader->text->start);
 
     do {
-        at = read_first(reader, at);
+        if (reader->closing[reader->depth] == '}')
+            at = read_key(reader, at);
         if (at != NULL)
-            at = read_next(reader, at);
+            at = read_value(reader, at);
     } while (at != NULL && reader->depth > 0);
     if (at == NULL)
         return NULL;
     at = json_skip_space(at, reader->end);
-    return at == reader->end ? at : fail(reader, at, "expected the end of the text");
+    return at == reader->end ? at : fail(reader->text, at, "expected the end of the text");
 }
 
-bool json_validate(const char *text, size_t length, unsigned max_depth, struct json_error *error)
+bool json_validate(const char *bytes, size_t length, unsigned max_depth, struct json_error *error)
 {
-    const unsigned char *start = (const unsigned char *)(length > 0 ? text : "");
-    bool is_object[JSON_DEPTH_LIMIT];
+    const unsigned char *start = (const unsigned char *)(length > 0 ? bytes : "");
+    struct text text = {.start = start, .end = start + length};
+    unsigned char closing[JSON_DEPTH_LIMIT + 1];
     struct reader reader = {
-        .start = start,
-        .end = start + length,
+        .text = &text,
+        .end = text.end,
         .max_depth = max_depth,
-        .is_object = is_object,
+        .closing = closing,
     };
+    bool is_valid;
 
     assert(max_depth >= 1 && max_depth <= JSON_DEPTH_LIMIT);
-    if (read_text(&reader) != NULL)
-        return true;
-    if (error != NULL)
-        *error = (struct json_error){(size_t)(reader.wrong_at - start), reader.wrong};
-    return false;
+    closing[0] = '\0';
+    move_window(&reader, start);
+    if (is_behind(&text, text.end, '}') || is_behind(&text, text.end, ']')) {
+        reader.ends_in_bracket = true; /* a constant for what is compiled into here */
+        is_valid = read_text(&reader) != NULL;
+    } else {
+        reader.ends_in_bracket = false;
+        is_valid = read_text(&reader) != NULL;
+    }
+    if (!is_valid && error != NULL)
+        *error = (struct json_error){(size_t)(text.wrong_at - start), text.wrong};
+    return is_valid;
 }
 
 /* The first byte that is not ASCII, or end. */

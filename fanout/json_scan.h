@@ -1,6 +1,6 @@
 /*
- * What the validator, the walker and the writers share: running over the plain
- * part of a string 16 bytes at a time, and reading one UTF-8 sequence. For
+ * What the validator, the walker and the writers share: finding what is special
+ * in a string, 16 bytes at a time, and reading one UTF-8 sequence. For
  * fanout/json*.c only. Nothing here reads at or behind `end`.
  */
 #ifndef FANOUT_JSON_SCAN_H
@@ -16,6 +16,7 @@
 #include <emmintrin.h>
 #endif
 
+#define JSON_WINDOW        64
 #define JSON_BLOCK         16
 #define JSON_WORD          8
 #define JSON_WORD_OF(byte) (0x0101010101010101u * (byte))
@@ -36,7 +37,9 @@ static inline const unsigned char *json_word_found(const unsigned char *at, uint
 
 static inline bool json_is_space(unsigned char c)
 {
-    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+    static const bool is_space[256] = {[' '] = true, ['\n'] = true, ['\t'] = true, ['\r'] = true};
+
+    return is_space[c];
 }
 
 static inline bool json_is_digit(unsigned char c)
@@ -50,55 +53,64 @@ static inline bool json_is_plain(unsigned char c)
     return c >= 0x20 && c < 0x80 && c != '"' && c != '\\';
 }
 
-/*
- * The high bit of each byte that is not plain. A subtraction borrows only out of a byte that is
- * not plain itself, so bits that are wrong may stand above the lowest one, never alone.
- */
+/* The high bit of each byte that is not plain. Of the low seven bits, whatever is not a control
+ * byte, a quote or a backslash reaches the eighth by a sum, and none goes beyond it. */
 static inline uint64_t json_not_plain(uint64_t word)
 {
-    uint64_t control = word - JSON_WORD_OF(0x20);
-    uint64_t quote = (word ^ JSON_WORD_OF('"')) - JSON_WORD_OF(1);
-    uint64_t backslash = (word ^ JSON_WORD_OF('\\')) - JSON_WORD_OF(1);
+    uint64_t low = word & JSON_WORD_OF(0x7f);
+    uint64_t no_control = low + JSON_WORD_OF(0x80 - 0x20);
+    uint64_t no_quote = (low ^ JSON_WORD_OF('"')) + JSON_WORD_OF(0x7f);
+    uint64_t no_backslash = (low ^ JSON_WORD_OF('\\')) + JSON_WORD_OF(0x7f);
 
-    return (word | control | quote | backslash) & JSON_WORD_OF(0x80);
+    return (word | ~(no_control & no_quote & no_backslash)) & JSON_WORD_OF(0x80);
 }
 
-/* How many of the next 16 bytes are plain before one is not. x86-64 always has SSE2; elsewhere the
- * portable version does, which the tests hold against the other. */
-static inline unsigned json_plain_count_portable(const unsigned char *at)
+/* A bit for each of the next 16 bytes, the lowest for the first: whether it is not plain. x86-64
+ * always has SSE2; elsewhere the portable version does, which the tests hold against the other. */
+static inline unsigned json_special_16_portable(const unsigned char *at)
 {
-    for (unsigned i = 0; i < JSON_BLOCK; i += JSON_WORD) {
-        uint64_t found = json_not_plain(json_word(at + i));
+    unsigned special = 0;
 
-        if (found != 0)
-            return i + ((unsigned)__builtin_ctzll(found) >> 3);
+    for (unsigned i = 0; i < JSON_BLOCK; i += JSON_WORD) {
+        uint64_t high_bits = json_not_plain(json_word(at + i));
+
+        /* each 0x80 times the 1 that brings it to its place in the highest byte */
+        special |= (unsigned)((high_bits >> 7) * 0x0102040810204080u >> 56) << i;
     }
-    return JSON_BLOCK;
+    return special;
 }
 
 #ifdef __SSE2__
-/* Bytes from 0x80 on are below zero here. */
-static inline unsigned json_plain_count(const unsigned char *at)
+/* Bytes from 0x80 on are below zero here, and with that bit flipped a quote is below 0x21, where
+ * else only the control bytes are. */
+static inline unsigned json_special_16(const unsigned char *at)
 {
     __m128i bytes = _mm_loadu_si128((const __m128i *)at);
-    __m128i found = _mm_cmplt_epi8(bytes, _mm_set1_epi8(0x20));
+    __m128i flipped = _mm_xor_si128(bytes, _mm_set1_epi8('"' ^ ' '));
+    __m128i special = _mm_or_si128(_mm_cmplt_epi8(flipped, _mm_set1_epi8(' ' + 1)),
+                                   _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
 
-    found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"')));
-    found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')));
-    return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(found) | 1u << JSON_BLOCK);
+    return (unsigned)_mm_movemask_epi8(special);
 }
 #else
-#define json_plain_count json_plain_count_portable
+#define json_special_16 json_special_16_portable
 #endif
+
+/* The same for the next 64. */
+static inline uint64_t json_special_64(const unsigned char *at)
+{
+    return json_special_16(at) | (uint64_t)json_special_16(at + 16) << 16 |
+           (uint64_t)json_special_16(at + 32) << 32 | (uint64_t)json_special_16(at + 48) << 48;
+}
 
 /* The first byte that is not plain, or end. */
 static inline const unsigned char *json_plain_end(const unsigned char *at, const unsigned char *end)
 {
     while (end - at >= JSON_BLOCK) {
-        unsigned count = json_plain_count(at);
+        unsigned special = json_special_16(at);
 
-        if (count < JSON_BLOCK)
-            return at + count;
+        if (special != 0)
+            return at + __builtin_ctz(special);
         at += JSON_BLOCK;
     }
     while (at < end && json_is_plain(*at))
@@ -154,6 +166,21 @@ static inline struct json_utf8 json_utf8_read(const unsigned char *at, const uns
     return (struct json_utf8){length, JSON_UTF8_WHOLE};
 }
 
+static inline bool json_utf8_follows(unsigned char c)
+{
+    return c >> 6 == 2;
+}
+
+/* The length of most sequences that there are; 0: json_utf8_read knows. */
+static inline size_t json_utf8_common(const unsigned char *at, const unsigned char *end)
+{
+    if (end - at < 3 || !json_utf8_follows(at[1]))
+        return 0;
+    if (*at >= 0xc2 && *at < 0xe0)
+        return 2;
+    return *at > 0xe0 && *at < 0xf0 && *at != 0xed && json_utf8_follows(at[2]) ? 3 : 0;
+}
+
 /*
  * Reads from the sequence at *at as long as one follows the other, as in most of the world's
  * scripts. Returns the last one: whole when *at is at ASCII or the end, else *at is where it is.
@@ -163,7 +190,9 @@ static inline struct json_utf8 json_utf8_run(const unsigned char **at, const uns
     struct json_utf8 sequence;
 
     do {
-        sequence = json_utf8_read(*at, end);
+        sequence = (struct json_utf8){json_utf8_common(*at, end), JSON_UTF8_WHOLE};
+        if (sequence.length == 0)
+            sequence = json_utf8_read(*at, end);
         if (sequence.state != JSON_UTF8_WHOLE)
             break;
         *at += sequence.length;
