@@ -51,7 +51,7 @@ SOURCES      = $(wildcard fanout/*.[ch] service/*.[ch] tests/unit/*.[ch] tests/f
 
 .DEFAULT_GOAL = all
 .PHONY: all help run test unit unit-tests system asan tsan fuzz fuzzers soak lint format layers size \
-        bench bench-deps bench-instr deps test-deps lint-deps install clean
+        bench bench-deps bench-instr bench-tail deps test-deps lint-deps install clean
 
 all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
 
@@ -155,6 +155,10 @@ bench-instr: all ## instructions of a fetch and of a request; fails 5 % over the
 	$(call install_missing,$(INSTR_DEPS))
 	@FANOUTD=$(BUILD)/fanoutd /usr/bin/python3 -B tests/bench/instructions.py \
 	    $(if $(SHOW),--show) $(if $(UPDATE),--update)
+
+bench-tail: all ## under late, failing, hanging upstreams and overload; BENCH='--only overload'
+	$(call install_missing,python3)
+	@FANOUTD=$(BUILD)/fanoutd /usr/bin/python3 -B tests/bench/tail.py $(BENCH)
 
 # ---- checks ----
 

@@ -1,10 +1,12 @@
 /*
  * An upstream that takes its time, and next to no processor time.
  *
- *     delayed PORT
+ *     delayed PORT [SEED]
  *
- * GET /MS/WHATEVER is answered after MS milliseconds (8 s at most), GET /status at once with the
- * number of the requests so far. Requests wait in a wheel of slots of one millisecond.
+ * GET /MS/WHATEVER is answered after MS milliseconds (8 s at most), and /MS,SLOW,N/WHATEVER too,
+ * but one in N, at random, after SLOW milliseconds; /fail/WHATEVER at once with 503;
+ * /hang/WHATEVER never; /status at once with the number of the requests so far. Requests wait in
+ * a wheel of slots of one millisecond.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -37,6 +39,7 @@ static size_t waiting;
 static uint64_t turned_to_ms;
 static char answer[1024];
 static size_t answer_length;
+static uint64_t dice = 1; // its state: the seed, at first
 
 static void fail(const char *what)
 {
@@ -64,6 +67,36 @@ static void send_status(int fd)
     char text[256];
     int length = snprintf(text, sizeof text, " 0 0 %lu \n", requests);
     dprintf(fd, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, text);
+}
+
+static void send_failure(int fd)
+{
+    static const char text[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                               "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}";
+    send(fd, text, sizeof text - 1, MSG_NOSIGNAL);
+}
+
+// SplitMix64.
+static uint64_t throw_dice(void)
+{
+    uint64_t mixed = dice += 0x9e3779b97f4a7c15;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
+}
+
+// What a target asks for: MS, or MS,SLOW,N.
+static uint64_t choose_delay_ms(const char *text)
+{
+    char *rest;
+    uint64_t delay_ms = strtoul(text, &rest, 10);
+    if (*rest == ',') {
+        uint64_t slow_ms = strtoul(rest + 1, &rest, 10);
+        uint64_t one_in = *rest == ',' ? strtoul(rest + 1, NULL, 10) : 0;
+        if (one_in > 0 && throw_dice() % one_in == 0)
+            delay_ms = slow_ms;
+    }
+    return delay_ms % (WHEEL_SLOTS - 1);
 }
 
 // A millisecond more, as the present one has partly gone.
@@ -99,6 +132,22 @@ static void turn_wheel(void)
     }
 }
 
+static bool starts_with(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+static void on_request(int fd, const char *head)
+{
+    requests++;
+    if (starts_with(head, "GET /status"))
+        send_status(fd);
+    else if (starts_with(head, "GET /fail/"))
+        send_failure(fd);
+    else if (!starts_with(head, "GET /hang/"))
+        answer_later(fd, choose_delay_ms(head + strlen("GET /")));
+}
+
 static void on_readable(int fd)
 {
     char head[HEAD_BYTES];
@@ -112,11 +161,7 @@ static void on_readable(int fd)
         return;
     }
     head[length] = '\0';
-    requests++;
-    if (strncmp(head, "GET /status", 11) == 0)
-        send_status(fd);
-    else
-        answer_later(fd, strtoul(head + strlen("GET /"), NULL, 10) % (WHEEL_SLOTS - 1));
+    on_request(fd, head);
 }
 
 static void accept_all(int listener)
@@ -161,10 +206,12 @@ static void serve(int listener)
 
 int main(int count, char **arguments)
 {
-    if (count != 2) {
-        fprintf(stderr, "delayed PORT\n");
+    if (count != 2 && count != 3) {
+        fprintf(stderr, "delayed PORT [SEED]\n");
         return 2;
     }
+    if (count == 3)
+        dice = strtoull(arguments[2], NULL, 10);
     epoll = epoll_create1(EPOLL_CLOEXEC);
     answer_length = (size_t)snprintf(answer, sizeof answer,
                                      "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

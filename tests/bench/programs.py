@@ -46,7 +46,7 @@ def compile_program(name):
         BUILD.mkdir(parents=True, exist_ok=True)
         compiler = os.environ.get("CC", "cc")
         flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra"]
-        subprocess.run([compiler, *flags, "-o", program, *sources], check=True)
+        subprocess.run([compiler, *flags, "-o", program, *sources, "-lm"], check=True)
     return program
 
 
