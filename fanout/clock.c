@@ -1,4 +1,4 @@
-/* The only place that reads a clock. */
+/* The only place that reads the clock; tests put their own in its stead. */
 #include "fanout/clock.h"
 
 #include <time.h>

@@ -281,17 +281,27 @@ static struct endpoint *choose(struct choice *choice, struct dice *dice, uint64_
     return less_loaded_of_two(choice, dice);
 }
 
-struct endpoint *endpoints_take(struct endpoints *endpoints, const struct address *avoid,
-                                size_t avoid_count, struct dice *dice, uint64_t now_us)
+static struct endpoint *choose_but(const struct endpoints *endpoints, const struct address *avoid,
+                                   size_t avoid_count, struct dice *dice, uint64_t now_us)
 {
     struct choice choice;
-    struct endpoint *endpoint;
 
     choice.count = 0;
     for (size_t i = 0; i < endpoints->listed; i++)
         if (!is_among(&endpoints->items[i]->target.address, avoid, avoid_count))
             choice.items[choice.count++] = endpoints->items[i];
-    endpoint = choose(&choice, dice, now_us);
+    return choose(&choice, dice, now_us);
+}
+
+struct endpoint *endpoints_take(struct endpoints *endpoints, const struct address *avoid,
+                                size_t avoid_count, struct dice *dice, uint64_t now_us)
+{
+    struct endpoint *endpoint;
+
+    if (endpoints->listed == 1 && avoid_count == 0) /* which is never aside */
+        endpoint = endpoints->items[0];
+    else
+        endpoint = choose_but(endpoints, avoid, avoid_count, dice, now_us);
     if (endpoint != NULL)
         endpoint->in_flight++;
     return endpoint;

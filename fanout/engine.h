@@ -5,7 +5,10 @@
 #ifndef FANOUT_ENGINE_H
 #define FANOUT_ENGINE_H
 
+#include "fanout/dice.h"
+#include "fanout/flight.h"
 #include "fanout/limiter.h"
+#include "fanout/peer.h"
 
 #include <pthread.h>
 #include <stddef.h>
@@ -16,7 +19,6 @@ struct fanout;
 struct resolver;
 struct timers;
 struct transport;
-struct transport_peer;
 
 /* Owned and used by one thread; only wake() below is called by others. */
 struct fanout_worker {
@@ -25,7 +27,9 @@ struct fanout_worker {
     struct timers *timers;
     struct resolver *resolver;
     struct transport *transport;
-    struct transport_peer **peers; /* by upstream.index */
+    struct fanout_peer *peers; /* by upstream.index */
+    struct flights flights;
+    struct dice dice;
     struct limiter_member member;
     struct event *wake_event; /* reads wake_fd: slots were granted */
     int wake_fd;

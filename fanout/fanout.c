@@ -2,6 +2,7 @@
 #include "fanout/fanout.h"
 
 #include "fanout/budget.h"
+#include "fanout/clock.h"
 #include "fanout/engine.h"
 #include "fanout/mem.h"
 #include "fanout/resolver.h"
@@ -41,14 +42,15 @@ const char *fanout_libraries(void)
 struct fanout *fanout_new(const struct fanout_settings *settings)
 {
     struct fanout *fanout = mem_zalloc(sizeof *fanout);
+    uint64_t now_us = clock_now_us();
 
     fanout->resolver = settings->resolver;
-    fanout->limiter = limiter_new(settings->max_in_flight, settings->max_queue);
+    fanout->limiter = limiter_new(&settings->limiter, now_us);
     budget_init(&fanout->budget, settings->max_memory_bytes);
     fanout->upstream_count = settings->upstream_count;
     fanout->upstreams = mem_array(settings->upstream_count, sizeof fanout->upstreams[0]);
     for (size_t i = 0; i < fanout->upstream_count; i++)
-        upstream_init(&fanout->upstreams[i], i, &settings->upstreams[i], fanout->limiter);
+        upstream_init(&fanout->upstreams[i], i, &settings->upstreams[i], fanout->limiter, now_us);
     return fanout;
 }
 
@@ -70,6 +72,11 @@ struct upstream *fanout_upstream(struct fanout *fanout, size_t index)
 {
     assert(index < fanout->upstream_count);
     return &fanout->upstreams[index];
+}
+
+struct limiter *fanout_limiter(struct fanout *fanout)
+{
+    return fanout->limiter;
 }
 
 void fanout_counts(struct fanout *fanout, struct limiter_counts *counts)
@@ -108,11 +115,11 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 static bool make_peers(struct fanout_worker *worker, const char **message)
 {
     struct fanout *fanout = worker->fanout;
+    uint64_t now_us = clock_now_us();
 
     worker->peers = mem_array(fanout->upstream_count, sizeof worker->peers[0]);
     for (size_t i = 0; i < fanout->upstream_count; i++) {
-        worker->peers[i] = transport_peer_new(worker->transport, fanout->upstreams[i].settings);
-        if (worker->peers[i] == NULL) {
+        if (!peer_init(&worker->peers[i], &fanout->upstreams[i], worker->transport, now_us)) {
             *message = "libcurl does not take the URL of an upstream";
             return false;
         }
@@ -147,6 +154,7 @@ struct fanout_worker *fanout_worker_new(struct fanout *fanout, struct event_base
     struct fanout_worker *worker = mem_zalloc(sizeof *worker);
 
     worker->fanout = fanout;
+    worker->dice.state = clock_now_us() ^ (uintptr_t)worker;
     worker->thread = pthread_self();
     worker->wake_fd = -1;
     limiter_member_init(&worker->member, fanout->limiter, wake, worker);
@@ -165,8 +173,7 @@ void fanout_worker_free(struct fanout_worker *worker)
 {
     assert(worker->gathers == 0);
     for (size_t i = 0; worker->peers != NULL && i < worker->fanout->upstream_count; i++)
-        if (worker->peers[i] != NULL)
-            transport_peer_free(worker->peers[i]);
+        peer_release(&worker->peers[i]); /* nothing to do for what was not made yet */
     free(worker->peers);
     if (worker->resolver != NULL)
         resolver_free(worker->resolver);

@@ -30,9 +30,8 @@ struct resolver_settings;
 
 /* Everything pointed to must outlive the fanout. */
 struct fanout_settings {
-    unsigned max_in_flight;  /* fetches, over all workers */
-    unsigned max_queue;      /* fetches that wait for a slot */
-    size_t max_memory_bytes; /* of answers held at once */
+    struct limiter_settings limiter; /* over all workers */
+    size_t max_memory_bytes;         /* of answers held at once */
     const struct upstream_settings *upstreams;
     size_t upstream_count;
     const struct resolver_settings *resolver;
@@ -51,6 +50,8 @@ void fanout_free(struct fanout *fanout);
 /* In the order of the settings; any thread. */
 size_t fanout_upstream_count(const struct fanout *fanout);
 struct upstream *fanout_upstream(struct fanout *fanout, size_t index);
+/* To take callers from (limiter_caller_take), and to ask what is to be expected; any thread. */
+struct limiter *fanout_limiter(struct fanout *fanout);
 void fanout_counts(struct fanout *fanout, struct limiter_counts *counts);
 
 /* For every byte of an answer, until it is sent; any thread. */

@@ -1,34 +1,41 @@
 /*
- * One upstream call. Its states, each named for what it waits for:
+ * One fetch. Its states, each named for what it waits for:
  *
- *   start ─► AWAITS_SLOT ─► AWAITS_NAME ─► AWAITS_ANSWER ─► DONE
- *     │          limiter       resolver       transport ▲│
- *     │                                                 ╰╯ the next address
- *     ╰────► AWAITS_REPORT (ended at once) ───────────────► DONE
+ *   start ─┬─────────► AWAITS_ATTEMPT ─────────────────► DONE
+ *          │             ▲ │      ▲╰─ a while: a hedge beside it
+ *          │             │ ▼      ╰── failed: the fallback's attempt
+ *          │         AWAITS_RETRY ─(the time is up)────► DONE
+ *          │
+ *          ╰─ coalesce ─► AWAITS_FLIGHT ───────────────► DONE
  *
- * A state is left out when there is nothing to wait for. fetch_enter is the
- * only place that changes it, fetch_finish the only exit.
+ * fetch_enter is the only place that changes it, finish the only exit but for
+ * fetch_cancel.
  */
 #include "fanout/fetch.h"
 
+#include "fanout/attempt_result.h"
 #include "fanout/clock.h"
+#include "fanout/endpoints.h"
 #include "fanout/engine.h"
 #include "fanout/fanout.h"
+#include "fanout/flight.h"
+#include "fanout/mem.h"
+#include "fanout/peer.h"
+#include "fanout/retry.h"
 #include "fanout/timer.h"
 #include "fanout/trace.h"
-#include "fanout/transport.h"
 #include "fanout/upstream.h"
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const state_names[] = {
     [FETCH_IDLE] = "idle",
-    [FETCH_AWAITS_SLOT] = "awaits_slot",
-    [FETCH_AWAITS_NAME] = "awaits_name",
-    [FETCH_AWAITS_ANSWER] = "awaits_answer",
-    [FETCH_AWAITS_REPORT] = "awaits_report",
+    [FETCH_AWAITS_ATTEMPT] = "awaits_attempt",
+    [FETCH_AWAITS_RETRY] = "awaits_retry",
+    [FETCH_AWAITS_FLIGHT] = "awaits_flight",
     [FETCH_DONE] = "done",
 };
 
@@ -45,388 +52,384 @@ static void fetch_enter(struct fetch *fetch, enum fetch_state state)
     fetch->state = state;
 }
 
-static void wait_until(struct fetch *fetch, uint64_t at_us)
-{
-    fetch->due_us = at_us;
-    alarm_want(fetch->alarm, at_us);
-}
-
 static uint64_t timeout_us(const struct fetch *fetch)
 {
-    uint64_t own = settings_of(fetch)->timeout_us;
+    return clock_earlier(fetch->request->timeout_us, settings_of(fetch)->timeout_us);
+}
 
-    return fetch->request->timeout_us < own ? fetch->request->timeout_us : own;
+/* Whether there is something left to be had after such a time. */
+static bool is_in_time(const struct fetch *fetch, uint64_t delay_us, uint64_t now_us)
+{
+    return clock_after(now_us, delay_us) < clock_earlier(fetch->ends_us, fetch->scope->ends_us);
+}
+
+static void wait_for_next(struct fetch *fetch, uint64_t at_us)
+{
+    fetch->next_us = at_us;
+    alarm_want(fetch->scope->alarm, at_us);
+}
+
+/* ---- attempts ---- */
+
+static void attempt_again(struct fetch *fetch, uint64_t now_us)
+{
+    fetch_enter(fetch, FETCH_AWAITS_ATTEMPT);
+    attempt_start(&fetch->first, fetch->request, fetch->retries > 0,
+                  fetch->retries > 0 ? &fetch->first.failed : NULL, now_us);
+}
+
+static void drop_hedge(struct fetch *fetch)
+{
+    free(fetch->hedge);
+    fetch->hedge = NULL;
+}
+
+/* Ends what is under way. */
+static void stop(struct fetch *fetch, enum upstream_verdict verdict, uint64_t now_us)
+{
+    fetch->next_us = CLOCK_NEVER;
+    if (attempt_is_running(&fetch->first))
+        attempt_cancel(&fetch->first, verdict, now_us);
+    if (fetch->hedge != NULL)
+        attempt_cancel(fetch->hedge, verdict, now_us);
+    drop_hedge(fetch);
+    if (fetch->seat != NULL)
+        flight_leave(fetch->seat);
+    fetch->seat = NULL;
 }
 
 /* ---- the end ---- */
 
-/* Lets go of all that the fetch holds or waits for. */
-static void let_go(struct fetch *fetch)
+static void count(const struct fetch *fetch, enum outcome outcome)
 {
-    fetch->due_us = CLOCK_NEVER;
-    limiter_cancel(&fetch->waiter);
-    if (fetch->state == FETCH_AWAITS_NAME)
-        resolver_cancel(fetch->worker->resolver, &fetch->lookup);
-    if (fetch->exchange != NULL)
-        transport_cancel(fetch->exchange);
-    fetch->exchange = NULL;
-    if (fetch->answer != NULL)
-        resolver_answer_release(fetch->answer);
-    fetch->answer = NULL;
-    if (fetch->slot_us != 0)
-        limiter_give(fetch->request->upstream->lane);
+    if (!fetch->is_bare)
+        upstream_count(fetch->request->upstream, outcome);
 }
 
-static void fetch_finish(struct fetch *fetch, struct fetch_result *result, uint64_t now_us)
+/* Nothing stands in for what is no longer wanted. */
+static bool may_fall_back(const struct fetch *fetch, enum outcome outcome)
 {
+    return !fetch->is_bare && !fetch->is_fallback && outcome != OUTCOME_OK &&
+           outcome != OUTCOME_CANCELLED && outcome != OUTCOME_ABANDONED;
+}
+
+static void fall_back_to_json(struct fetch *fetch, struct fetch_result *result)
+{
+    const char *json = settings_of(fetch)->fallback.json;
+
+    if (json == NULL)
+        return;
+    fetch->is_fallback = true;
+    upstream_note(fetch->request->upstream, UPSTREAM_FALLBACKS);
+    buf_release(&result->body);
+    attempt_result_make(result, OUTCOME_OK, "%s", "");
+    result->body_kind = BODY_JSON;
+    buf_init_budgeted(&result->body, BUF_UNLIMITED, fanout_budget(fetch->scope->worker->fanout));
+    if (!buf_append_text(&result->body, json))
+        attempt_result_make(result, OUTCOME_QUEUE_FULL, "no memory for it");
+}
+
+/* The fetch goes on with another upstream. */
+static bool fall_back_to_upstream(struct fetch *fetch, const struct fetch_result *result,
+                                  uint64_t now_us)
+{
+    const struct fetch_request *fallback = fetch->request->fallback;
+
+    if (fallback == NULL || now_us >= fetch->scope->ends_us)
+        return false;
+    count(fetch, result->outcome);
+    upstream_note(fetch->request->upstream, UPSTREAM_FALLBACKS);
+    fetch->is_fallback = true;
+    fetch->request = fallback;
+    fetch->retries = 0;
+    fetch->ends_us = CLOCK_NEVER;
+    attempt_again(fetch, now_us);
+    return true;
+}
+
+static void say_of_whom(const struct fetch *fetch, struct fetch_result *result)
+{
+    char message[FETCH_MESSAGE_SIZE];
+
+    memcpy(message, result->message, sizeof message);
+    snprintf(result->message, sizeof result->message, "the fallback %.64s: %.170s",
+             settings_of(fetch)->name, message);
+}
+
+/* The only exit but for fetch_cancel; nothing is under way any more. */
+static void finish(struct fetch *fetch, struct fetch_result *result, uint64_t now_us)
+{
+    count(fetch, result->outcome);
+    if (may_fall_back(fetch, result->outcome))
+        fall_back_to_json(fetch, result);
+    if (fetch->is_fallback && result->outcome == OUTCOME_OK)
+        result->via = FETCH_VIA_FALLBACK;
+    else if (fetch->is_fallback)
+        say_of_whom(fetch, result);
+    result->attempts = fetch->attempts;
     result->elapsed_us = now_us - fetch->started_us;
-    result->attempts = fetch->slot_us != 0 ? 1 : 0;
-    let_go(fetch);
+    fetch->ends_us = CLOCK_NEVER;
     fetch_enter(fetch, FETCH_DONE);
-    upstream_count(fetch->request->upstream, result->outcome);
     fetch->on_done(fetch->arg, fetch, result);
 }
 
-static void finish_with(struct fetch *fetch, enum outcome outcome, const char *message)
+/* What came of the attempts, unless there is somebody else to ask. */
+static void settle(struct fetch *fetch, struct fetch_result *result, uint64_t now_us)
 {
-    struct fetch_result result = {
-        .outcome = outcome,
-        .retryable = outcome_info(outcome)->retryable,
-    };
-
-    snprintf(result.message, sizeof result.message, "%s", message);
-    fetch_finish(fetch, &result, clock_now_us());
+    if (!may_fall_back(fetch, result->outcome) || !fall_back_to_upstream(fetch, result, now_us))
+        finish(fetch, result, now_us);
 }
 
 static const char *what_it_did(const struct fetch *fetch)
 {
     switch (fetch->state) {
-    case FETCH_AWAITS_SLOT:
-        return "waiting for a slot";
-    case FETCH_AWAITS_NAME:
-        return "resolving the name";
-    case FETCH_AWAITS_ANSWER:
-        return transport_is_connected(fetch->exchange) ? "waiting for the answer" : "connecting";
+    case FETCH_AWAITS_ATTEMPT:
+        return attempt_waits_for(attempt_is_running(&fetch->first) ? &fetch->first : fetch->hedge);
+    case FETCH_AWAITS_RETRY:
+        return "waiting to try again";
+    case FETCH_AWAITS_FLIGHT:
+        return "waiting for the answer to an identical request";
     default:
-        return "starting";
+        return NULL;
     }
 }
 
 void fetch_end(struct fetch *fetch, enum outcome outcome, const char *reason)
 {
-    char message[FETCH_MESSAGE_SIZE];
+    const char *doing = what_it_did(fetch);
+    uint64_t now_us = clock_now_us();
+    struct fetch_result result;
 
-    snprintf(message, sizeof message, "%s while %s", reason, what_it_did(fetch));
-    finish_with(fetch, outcome, message);
+    attempt_result_make(&result, outcome, "%s%s%s", reason, doing != NULL ? " while " : "",
+                        doing != NULL ? doing : "");
+    stop(fetch, outcome == OUTCOME_DEADLINE_EXCEEDED ? UPSTREAM_BUSY : UPSTREAM_UNJUDGED, now_us);
+    finish(fetch, &result, now_us);
+    buf_release(&result.body);
 }
 
 void fetch_cancel(struct fetch *fetch)
 {
-    let_go(fetch);
+    stop(fetch, UPSTREAM_UNJUDGED, clock_now_us());
+    count(fetch, OUTCOME_CANCELLED);
     fetch_enter(fetch, FETCH_DONE);
-    upstream_count(fetch->request->upstream, OUTCOME_CANCELLED);
 }
 
-/* ---- the answer ---- */
+/* ---- what an attempt came to ---- */
 
-static bool status_is_retryable(unsigned status)
+/* Whether a retry could be made in time, and the budget has one. */
+static bool retry_later(struct fetch *fetch, const struct fetch_result *result, uint64_t now_us)
 {
-    return status == 408 || status == 425 || status == 429 || status == 502 || status == 503 ||
-           status == 504;
-}
+    const struct upstream_settings *settings = settings_of(fetch);
+    struct upstream *upstream = fetch->request->upstream;
+    uint64_t delay_us;
 
-static void judge_body(const struct fetch *fetch, struct exchange_response *response,
-                       struct fetch_result *result)
-{
-    struct body_judgement judgement =
-        body_judge(&response->body, response->content_type, settings_of(fetch)->max_json_depth);
-
-    if (judgement.is_broken_json && result->outcome == OUTCOME_OK) {
-        result->outcome = OUTCOME_INVALID_JSON;
-        snprintf(result->message, sizeof result->message, "invalid JSON at byte %zu: %s",
-                 judgement.offset, judgement.message);
-        return;
-    }
-    result->body_kind = judgement.kind;
-    buf_move(&result->body, &response->body);
-}
-
-static void judge_answer(const struct fetch *fetch, struct exchange_response *response,
-                         struct fetch_result *result)
-{
-    result->outcome = OUTCOME_OK;
-    if (!upstream_settings_is_success(settings_of(fetch), response->status)) {
-        result->outcome = OUTCOME_HTTP_STATUS;
-        snprintf(result->message, sizeof result->message, "the upstream answered %u",
-                 response->status);
-    }
-    judge_body(fetch, response, result);
-}
-
-static void describe_denial(const struct address *address, char message[FETCH_MESSAGE_SIZE])
-{
-    char text[ADDRESS_TEXT_SIZE];
-
-    snprintf(message, FETCH_MESSAGE_SIZE, "the address %s is denied by deny_addresses",
-             address_print_ip(address, text));
-}
-
-static void describe_failure(const struct fetch *fetch, const struct exchange_response *response,
-                             struct fetch_result *result)
-{
-    char address[ADDRESS_TEXT_SIZE];
-    double connect_ms = (double)settings_of(fetch)->connect_timeout_us / 1000;
-
-    address_print(&fetch->address, address);
-    switch (response->outcome) {
-    case OUTCOME_CONNECT_REFUSED:
-        snprintf(result->message, sizeof result->message, "%s refused the connection", address);
-        break;
-    case OUTCOME_CONNECT_TIMEOUT:
-        snprintf(result->message, sizeof result->message, "no connection to %s within %g ms",
-                 address, connect_ms);
-        break;
-    case OUTCOME_ADDRESS_DENIED:
-        describe_denial(&fetch->address, result->message);
-        break;
-    case OUTCOME_QUEUE_FULL:
-        snprintf(result->message, sizeof result->message,
-                 "too many bytes of answers are held already (option max_memory)");
-        break;
-    case OUTCOME_RESPONSE_TOO_LARGE:
-        snprintf(result->message, sizeof result->message, "the body is larger than %zu bytes",
-                 settings_of(fetch)->max_response_bytes);
-        break;
-    default:
-        snprintf(result->message, sizeof result->message, "%s: %.120s", address, response->detail);
-    }
-}
-
-static bool is_connect_failure(enum outcome outcome)
-{
-    return outcome == OUTCOME_CONNECT_REFUSED || outcome == OUTCOME_CONNECT_TIMEOUT ||
-           outcome == OUTCOME_CONNECT_FAILED;
-}
-
-static bool send_to_next_address(struct fetch *fetch);
-
-static void on_answer(void *arg, struct exchange_response *response)
-{
-    struct fetch *fetch = arg;
-    struct fetch_result result = {
-        .outcome = response->outcome,
-        .status = response->status,
-        .content_type = response->content_type,
-    };
-
-    fetch->exchange = NULL; /* ends with this call */
-    if (is_connect_failure(response->outcome) && send_to_next_address(fetch))
-        return;
-    if (response->outcome == OUTCOME_OK)
-        judge_answer(fetch, response, &result);
-    else
-        describe_failure(fetch, response, &result);
-    result.retryable =
-        outcome_info(result.outcome)->retryable ||
-        (result.outcome == OUTCOME_HTTP_STATUS && status_is_retryable(result.status));
-    fetch_finish(fetch, &result, response->ended_us);
-    buf_release(&result.body);
-}
-
-/* ---- the way there ---- */
-
-static void end_from_the_loop(struct fetch *fetch, enum outcome outcome, const char *message)
-{
-    fetch->early_outcome = outcome;
-    fetch->early_message = message;
-    fetch_enter(fetch, FETCH_AWAITS_REPORT);
-    wait_until(fetch, 0);
-}
-
-/* The number-th address in this fetch's order. */
-static struct address address_at(const struct fetch *fetch, size_t number)
-{
-    const struct resolver_answer *answer = fetch->answer;
-    struct address address;
-
-    if (answer == NULL)
-        return fetch->request->upstream->address;
-    address = answer->addresses[(fetch->address_first + number) % answer->count];
-    address_set_port(&address, settings_of(fetch)->url.port);
-    return address;
-}
-
-/* False: none is left that may be connected to. */
-static bool take_next_address(struct fetch *fetch)
-{
-    size_t count = fetch->answer != NULL ? fetch->answer->count : 1;
-
-    while (fetch->addresses_tried < count) {
-        struct address address = address_at(fetch, fetch->addresses_tried++);
-
-        if (upstream_settings_denies(settings_of(fetch), &address))
-            continue;
-        fetch->address = address;
-        return true;
-    }
-    return false;
-}
-
-/* False: no address is left. */
-static bool send_to_next_address(struct fetch *fetch)
-{
-    const struct fetch_request *request = fetch->request;
-    struct exchange_request exchange = {
-        .address = &fetch->address,
-        .method = request->method,
-        .target = request->target,
-        .headers = request->headers,
-        .body = request->body,
-        .body_length = request->body_length,
-        .budget = fanout_budget(fetch->worker->fanout),
-    };
-
-    if (!take_next_address(fetch))
+    if (fetch->retries >= settings->retry.most ||
+        !retry_is_wanted(settings, fetch->request->method, result))
         return false;
-    fetch->exchange =
-        transport_send(fetch->worker->peers[request->upstream->index], &exchange, on_answer, fetch);
-    if (fetch->exchange != NULL)
-        fetch_enter(fetch, FETCH_AWAITS_ANSWER);
-    else
-        end_from_the_loop(fetch, OUTCOME_INTERNAL, "the transfer could not be started");
+    delay_us = retry_delay_us(settings, fetch->retries + 1, result, &fetch->scope->worker->dice);
+    if (!is_in_time(fetch, delay_us, now_us))
+        return false;
+    if (!upstream_health_take_extra(upstream->health, now_us)) {
+        upstream_note(upstream, UPSTREAM_EXTRA_REFUSED);
+        return false;
+    }
+    fetch->retries++;
+    fetch_enter(fetch, FETCH_AWAITS_RETRY);
+    wait_for_next(fetch, now_us + delay_us);
     return true;
 }
 
-static void on_name(void *arg, struct resolver_answer *answer, size_t first, const char *message)
+/* A failure that another attempt may still make good, or that only we are at fault for. */
+static bool is_open(const struct fetch *fetch, const struct fetch_result *result)
+{
+    return outcome_info(result->outcome)->kind == OUTCOME_CLASS_SHED ||
+           retry_is_wanted(settings_of(fetch), fetch->request->method, result);
+}
+
+static void note_success(struct fetch *fetch, struct fetch_result *result, bool is_hedge)
+{
+    if (is_hedge) {
+        result->via = FETCH_VIA_HEDGE;
+        upstream_note(fetch->request->upstream, UPSTREAM_HEDGE_WINS);
+    } else if (fetch->retries > 0) {
+        result->via = FETCH_VIA_RETRY;
+    }
+}
+
+static void on_attempt_done(void *arg, struct attempt *attempt, struct fetch_result *result,
+                            uint64_t now_us)
+{
+    struct fetch *fetch = arg;
+    bool is_hedge = attempt == fetch->hedge;
+    bool has_other = is_hedge ? attempt_is_running(&fetch->first) : fetch->hedge != NULL;
+
+    if (is_hedge)
+        drop_hedge(fetch);
+    if (has_other && is_open(fetch, result))
+        return;
+    if (result->outcome == OUTCOME_OK)
+        note_success(fetch, result, is_hedge);
+    else if (!has_other && retry_later(fetch, result, now_us))
+        return;
+    stop(fetch, is_hedge ? UPSTREAM_SLOW : UPSTREAM_UNJUDGED, now_us);
+    settle(fetch, result, now_us);
+}
+
+static void wait_to_hedge(struct fetch *fetch, uint64_t now_us)
+{
+    struct fanout_peer *peer = &fetch->scope->worker->peers[fetch->request->upstream->index];
+    uint64_t delay_us = peer_hedge_delay_us(peer, now_us);
+
+    if (is_in_time(fetch, delay_us, now_us) &&
+        retry_is_safe(settings_of(fetch), fetch->request->method))
+        wait_for_next(fetch, now_us + delay_us);
+}
+
+static uint64_t on_slot(void *arg, struct attempt *attempt, uint64_t now_us)
+{
+    struct fetch *fetch = arg;
+    const struct upstream_settings *settings = settings_of(fetch);
+
+    fetch->attempts++;
+    if (fetch->ends_us == CLOCK_NEVER)
+        fetch->ends_us = clock_after(now_us, timeout_us(fetch));
+    if (!attempt->is_extra)
+        upstream_health_note_first(fetch->request->upstream->health, now_us);
+    else
+        upstream_note(fetch->request->upstream,
+                      attempt == fetch->hedge ? UPSTREAM_HEDGES : UPSTREAM_RETRIES);
+    return clock_earlier(fetch->ends_us, clock_after(now_us, settings->attempt_timeout_us));
+}
+
+static void on_sent(void *arg, struct attempt *attempt, uint64_t now_us)
+{
+    if (!attempt->is_extra)
+        wait_to_hedge(arg, now_us);
+}
+
+static const struct attempt_hooks hooks = {on_slot, on_sent, on_attempt_done};
+
+/* ---- flights ---- */
+
+static void on_flight_done(void *arg, struct fetch_result *result)
 {
     struct fetch *fetch = arg;
 
-    if (answer == NULL) {
-        end_from_the_loop(fetch, OUTCOME_DNS_FAILURE, message);
-        return;
-    }
-    fetch->answer = answer;
-    fetch->address_first = first;
-    if (!send_to_next_address(fetch))
-        end_from_the_loop(fetch, OUTCOME_ADDRESS_DENIED, NULL);
+    fetch->seat = NULL;
+    fetch->attempts = result->attempts;
+    settle(fetch, result, clock_now_us());
 }
 
-static void look_up(struct fetch *fetch)
+static void join_flight(struct fetch *fetch, uint64_t now_us)
 {
-    const struct url *url = &settings_of(fetch)->url;
-    struct resolver_answer *answer = NULL;
-    const char *message = NULL;
-    size_t first = 0;
-
-    fetch->lookup.on_done = on_name;
-    fetch->lookup.arg = fetch;
-    switch (resolver_lookup(fetch->worker->resolver, url->host, &fetch->lookup, &answer, &first,
-                            &message)) {
-    case RESOLVER_WAITING:
-        fetch_enter(fetch, FETCH_AWAITS_NAME);
-        break;
-    case RESOLVER_READY:
-    case RESOLVER_FAILED:
-        on_name(fetch, answer, first, message);
-        break;
+    fetch_enter(fetch, FETCH_AWAITS_FLIGHT);
+    fetch->seat = flight_join(fetch->scope, fetch->request, on_flight_done, fetch, now_us);
+    if (fetch->request->timeout_us != CLOCK_NEVER) {
+        fetch->ends_us = now_us + timeout_us(fetch);
+        alarm_want(fetch->scope->alarm, fetch->ends_us);
     }
 }
 
-/* From here on the upstream's own timeout runs. */
-static void use_slot(struct fetch *fetch, uint64_t now_us)
-{
-    fetch->slot_us = now_us;
-    wait_until(fetch, now_us + timeout_us(fetch));
-    if (settings_of(fetch)->url.host_is_ip)
-        send_to_next_address(fetch);
-    else
-        look_up(fetch);
-}
+/* ---- the start, and what is due ---- */
 
-static void on_slot(void *arg)
-{
-    use_slot(arg, clock_now_us());
-}
-
-static void on_timeout(struct fetch *fetch)
-{
-    bool connecting =
-        fetch->state == FETCH_AWAITS_ANSWER && !transport_is_connected(fetch->exchange);
-    char message[FETCH_MESSAGE_SIZE];
-
-    snprintf(message, sizeof message, "%s within %g ms",
-             connecting                          ? "no connection"
-             : fetch->state == FETCH_AWAITS_NAME ? "no answer from DNS"
-                                                 : "no answer",
-             (double)timeout_us(fetch) / 1000);
-    finish_with(fetch, connecting ? OUTCOME_CONNECT_TIMEOUT : OUTCOME_TIMEOUT, message);
-}
-
-static void report(struct fetch *fetch)
-{
-    char message[FETCH_MESSAGE_SIZE];
-    struct address address;
-
-    if (fetch->early_outcome != OUTCOME_ADDRESS_DENIED) {
-        finish_with(fetch, fetch->early_outcome, fetch->early_message);
-        return;
-    }
-    address = address_at(fetch, 0); /* all are denied */
-    describe_denial(&address, message);
-    finish_with(fetch, OUTCOME_ADDRESS_DENIED, message);
-}
-
-void fetch_on_due(struct fetch *fetch)
-{
-    char message[FETCH_MESSAGE_SIZE];
-
-    switch (fetch->state) {
-    case FETCH_AWAITS_REPORT:
-        report(fetch);
-        break;
-    case FETCH_AWAITS_SLOT:
-        snprintf(message, sizeof message, "no slot was free within %g ms",
-                 (double)settings_of(fetch)->queue_timeout_us / 1000);
-        finish_with(fetch, OUTCOME_QUEUE_TIMEOUT, message);
-        break;
-    default:
-        on_timeout(fetch);
-    }
-}
-
-void fetch_init(struct fetch *fetch, struct fanout_worker *worker,
-                const struct fetch_request *request, struct alarm *alarm, fetch_done *on_done,
-                void *arg)
+void fetch_init(struct fetch *fetch, const struct fetch_scope *scope,
+                const struct fetch_request *request, fetch_done *on_done, void *arg,
+                uint64_t now_us)
 {
     *fetch = (struct fetch){
-        .worker = worker,
+        .scope = scope,
         .request = request,
-        .alarm = alarm,
-        .due_us = CLOCK_NEVER,
         .on_done = on_done,
         .arg = arg,
-        .waiter = {.on_granted = on_slot, .arg = fetch},
+        .started_us = now_us,
+        .ends_us = CLOCK_NEVER,
+        .next_us = CLOCK_NEVER,
     };
+    attempt_init(&fetch->first, scope, &hooks, fetch);
 }
 
-void fetch_start(struct fetch *fetch, struct limiter_party *party, uint64_t now_us)
+void fetch_start(struct fetch *fetch, uint64_t now_us)
 {
-    uint64_t queue_timeout_us = settings_of(fetch)->queue_timeout_us;
-
     assert(fetch->state == FETCH_IDLE);
-    fetch->started_us = now_us;
-    switch (limiter_take(fetch->request->upstream->lane, &fetch->worker->member, party,
-                         &fetch->waiter)) {
-    case LIMITER_TAKEN:
-        use_slot(fetch, now_us);
-        break;
-    case LIMITER_FULL:
-        end_from_the_loop(fetch, OUTCOME_QUEUE_FULL, "too many fetches are waiting for a slot");
-        break;
-    case LIMITER_WAITING:
-        fetch_enter(fetch, FETCH_AWAITS_SLOT);
-        if (queue_timeout_us != CLOCK_NEVER)
-            wait_until(fetch, now_us + queue_timeout_us);
-        break;
+    if (!fetch->is_bare && flight_applies(fetch->request))
+        join_flight(fetch, now_us);
+    else
+        attempt_again(fetch, now_us);
+}
+
+/* A hedge does not wait for one, and must not push out who does. */
+static bool has_free_slot(const struct fetch *fetch)
+{
+    struct limiter_counts lane, all;
+
+    limiter_lane_counts(fetch->request->upstream->lane, &lane);
+    fanout_counts(fetch->scope->worker->fanout, &all);
+    return lane.in_flight < lane.max_in_flight && all.in_flight < all.max_in_flight;
+}
+
+/* The first is slow: the hedge goes elsewhere if it can. */
+static void hedge(struct fetch *fetch, uint64_t now_us)
+{
+    struct upstream *upstream = fetch->request->upstream;
+    const struct endpoint *endpoint = fetch->first.endpoint;
+
+    fetch->next_us = CLOCK_NEVER;
+    if (!has_free_slot(fetch))
+        return;
+    if (!upstream_health_take_extra(upstream->health, now_us)) {
+        upstream_note(upstream, UPSTREAM_EXTRA_REFUSED);
+        return;
     }
+    fetch->hedge = mem_alloc(sizeof *fetch->hedge);
+    attempt_init(fetch->hedge, fetch->scope, &hooks, fetch);
+    attempt_start(fetch->hedge, fetch->request, true,
+                  endpoint != NULL ? &endpoint->target.address : NULL, now_us);
+    if (fetch->hedge->slot_us == 0) { /* somebody was quicker, or the breaker is open */
+        attempt_cancel(fetch->hedge, UPSTREAM_UNJUDGED, now_us);
+        drop_hedge(fetch);
+    }
+}
+
+static void do_next(struct fetch *fetch, uint64_t now_us)
+{
+    if (fetch->state == FETCH_AWAITS_RETRY) {
+        fetch->next_us = CLOCK_NEVER;
+        attempt_again(fetch, now_us);
+    } else {
+        hedge(fetch, now_us);
+    }
+}
+
+static void time_out(struct fetch *fetch, uint64_t now_us)
+{
+    struct fetch_result result;
+
+    if (attempt_is_running(&fetch->first))
+        attempt_describe_timeout(&fetch->first, timeout_us(fetch), &result);
+    else
+        attempt_result_make(&result, OUTCOME_TIMEOUT, "no answer within %g ms",
+                            (double)timeout_us(fetch) / 1000);
+    stop(fetch, UPSTREAM_BUSY, now_us);
+    settle(fetch, &result, now_us);
+    buf_release(&result.body);
+}
+
+uint64_t fetch_due_us(const struct fetch *fetch)
+{
+    uint64_t due_us = clock_earlier(fetch->ends_us, fetch->next_us);
+
+    due_us = clock_earlier(due_us, fetch->first.due_us);
+    return fetch->hedge != NULL ? clock_earlier(due_us, fetch->hedge->due_us) : due_us;
+}
+
+void fetch_on_due(struct fetch *fetch, uint64_t now_us)
+{
+    if (fetch->ends_us <= now_us)
+        time_out(fetch, now_us);
+    else if (fetch->first.due_us <= now_us)
+        attempt_on_due(&fetch->first, now_us);
+    else if (fetch->hedge != NULL && fetch->hedge->due_us <= now_us)
+        attempt_on_due(fetch->hedge, now_us);
+    else if (fetch->next_us <= now_us)
+        do_next(fetch, now_us);
 }

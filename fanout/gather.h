@@ -15,8 +15,14 @@ struct gather;
 /* Everything pointed to must stay until the gathering is done or cancelled. */
 struct gather_plan {
     const struct fetch_request *requests;
-    size_t count;         /* at least 1 */
-    uint64_t deadline_us; /* how long the whole may take, from gather_start on */
+    size_t count;              /* at least 1 */
+    uint64_t deadline_us;      /* how long the whole may take, from gather_start on */
+    uint64_t soft_deadline_us; /* from then on what is needed is enough; CLOCK_NEVER */
+    size_t needed;             /* so many must be ok; besides those of required upstreams */
+    bool early;                /* what is needed is enough at any time */
+    bool fail_fast;            /* the end, once what is needed can't be had any more */
+    enum limiter_priority priority;
+    struct limiter_caller *caller; /* takes turns with others; NULL: with all that have none */
 };
 
 /*

@@ -126,6 +126,15 @@ static const char *take_content_coding(struct http_fields *fields, const char *v
     return NULL;
 }
 
+static const char *take_retry_after(struct http_fields *fields, const char *value, size_t length)
+{
+    if (length < sizeof fields->retry_after) {
+        memcpy(fields->retry_after, value, length);
+        fields->retry_after[length] = '\0';
+    }
+    return NULL;
+}
+
 struct field {
     const char *name;
     size_t length;
@@ -143,6 +152,7 @@ static const struct field fields_read[] = {
     FIELD("Connection", take_connection),
     FIELD("Transfer-Encoding", take_transfer_coding),
     FIELD("Content-Encoding", take_content_coding),
+    FIELD("Retry-After", take_retry_after),
 };
 
 static bool has_name(const struct field *field, const char *line, size_t length)
@@ -154,7 +164,9 @@ static bool has_name(const struct field *field, const char *line, size_t length)
 
 static const struct field *find_field(const char *line, size_t length)
 {
-    if ((line[0] | 0x20) != 'c' && (line[0] | 0x20) != 't')
+    int first = line[0] | 0x20;
+
+    if (first != 'c' && first != 't' && first != 'r')
         return NULL;
     for (size_t i = 0; i < COUNT(fields_read); i++)
         if (has_name(&fields_read[i], line, length))

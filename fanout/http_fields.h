@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_FIELDS_SHORT_TYPE 48 /* a media type of fewer bytes needs no memory of its own */
+#define HTTP_FIELDS_SHORT_TYPE  48 /* a media type of fewer bytes needs no memory of its own */
+#define HTTP_FIELDS_RETRY_AFTER 32 /* with the NUL; what is longer is no date */
 
 enum http_fields_fold {
     HTTP_FIELDS_NO_FOLD, /* there is no field yet that could go on */
@@ -32,6 +33,7 @@ struct http_fields {
     const char *content_type; /* in one of the next two; NULL: none, or an empty one */
     char short_type[HTTP_FIELDS_SHORT_TYPE];
     char *long_type;
+    char retry_after[HTTP_FIELDS_RETRY_AFTER]; /* as sent; empty: none */
     struct content_codings codings;
     const char *wrong_coding; /* matters only if there is a body; NULL: none */
 };

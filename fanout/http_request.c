@@ -1,6 +1,7 @@
 /* The head of a request to an upstream. */
 #include "fanout/http_request.h"
 
+#include "fanout/decimal.h"
 #include "fanout/mem.h"
 #include "fanout/upstream.h"
 
@@ -83,7 +84,10 @@ void http_request_template_init(struct http_request_template *template,
         .target = url_target(&settings->url, NULL, NULL),
         .rest = rest.data, /* kept for good */
         .rest_length = rest.len,
+        .longest_end = sizeof ": \r\n\r\n" + DECIMAL_SIZE,
     };
+    if (settings->deadline_header != NULL)
+        template->longest_end += strlen(settings->deadline_header);
     template->target_length = strlen(template->target);
 }
 
@@ -124,6 +128,24 @@ void http_request_write(const struct http_request_template *template,
     write_fields(template, request->headers, out);
     if (request->has_length)
         buf_printf(out, "Content-Length: %zu\r\n", request->body_length);
+}
+
+uint64_t http_request_left_ms(uint64_t left_us)
+{
+    return left_us < 1000 ? 1 : left_us / 1000;
+}
+
+void http_request_write_end(const struct http_request_template *template, uint64_t left_us,
+                            struct buf *out)
+{
+    const char *name = template->settings->deadline_header;
+
+    if (name != NULL) {
+        buf_append_text(out, name);
+        buf_append(out, ": ", 2);
+        buf_append_unsigned(out, http_request_left_ms(left_us));
+        buf_append(out, "\r\n", 2);
+    }
     buf_append(out, "\r\n", 2);
 }
 

@@ -1,21 +1,26 @@
 /*
  * c-ares on the loop: its sockets (resolver_sockets.c) and one timer for its
- * next timeout. What is known is in resolver_cache.c; here is what is under way.
+ * next timeout. What is known is in resolver_cache.c; here is what is under
+ * way. A service is asked for by its SRV records, then by the hosts that these
+ * name (resolver_service.c), which are looked up like any other.
  *
  * c-ares may end a query inside any call to it, so its callback only records:
  * the askers move to `answered` and are told from the loop, outside of c-ares.
  */
 #include "fanout/resolver.h"
 
-#include "fanout/buf.h"
+#define CARES_NO_DEPRECATED /* ares_search is, since 1.28; 1.18 has nothing else */
+
 #include "fanout/clock.h"
 #include "fanout/mem.h"
 #include "fanout/resolver_cache.h"
+#include "fanout/resolver_channel.h"
+#include "fanout/resolver_service.h"
 #include "fanout/resolver_sockets.h"
+#include "fanout/resolver_srv.h"
 #include "fanout/timer.h"
 #include "fanout/trace.h"
 
-#include <ares.h>
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -24,9 +29,8 @@
 #define US_PER_SECOND 1000000u
 #define US_PER_MS     1000u
 
-#define DNS_PORT        53
-#define MAX_ADDRESSES   64 /* of one name; the rest is left out */
-#define MAX_SERVER_LIST 4096
+#define CLASS_IN 1
+#define TYPE_SRV 33
 
 /* How long an asker waits for DNS when there is an expired answer to give it instead: long
  * for a DNS server at work, short beside the timeouts of fetches (RFC 8767, section 5). */
@@ -38,7 +42,8 @@ struct resolver_query {
     struct resolver *resolver;
     struct resolver_entry *entry;
     struct timer patience;
-    int family; /* what is being asked for: AF_UNSPEC is both */
+    int family;                       /* of a host, what is being asked for: AF_UNSPEC is both */
+    struct resolver_service *service; /* its records are there, its hosts are not; NULL */
 };
 
 struct resolver {
@@ -52,50 +57,29 @@ struct resolver {
     bool closing;
 };
 
-/* ---- what c-ares says ---- */
+/* ---- answers ---- */
 
-static const struct {
-    int status;
-    bool is_answer; /* DNS works, and this is what it says */
-    const char *message;
-} failures[] = {
-    {ARES_ENOTFOUND, true, "no such name"},
-    {ARES_ENODATA, true, "the name has no address"},
-    {ARES_EBADNAME, true, "not a host name"},
-    {ARES_ESERVFAIL, false, "the DNS server failed"},
-    {ARES_EREFUSED, false, "the DNS server refused"},
-    {ARES_ENOTIMP, false, "the DNS server can't answer such queries"},
-    {ARES_EFORMERR, false, "the DNS server did not understand"},
-    {ARES_EBADRESP, false, "the DNS server's answer is malformed"},
-    /* c-ares 1.18 says this for SERVFAIL, REFUSED and NOTIMP too. */
-    {ARES_ECONNREFUSED, false, "the DNS server failed or can't be reached"},
-    {ARES_ETIMEOUT, false, no_answer},
-    {ARES_ENOMEM, false, "out of memory"},
-    {0, false, "the look-up failed"}, /* everything else */
-};
-
-static size_t failure_of(int status)
+static struct endpoint_target make_target(const struct ares_addrinfo_node *node, int preferred)
 {
-    size_t row = 0;
+    struct endpoint_target target = {.weight = 1};
 
-    while (failures[row].status != status && failures[row].status != 0)
-        row++;
-    return row;
+    memcpy(&target.address, node->ai_addr, node->ai_addrlen);
+    target.priority = node->ai_family != preferred;
+    return target;
 }
 
 /* NULL: it holds no address. */
 static struct resolver_answer *copy_addresses(const struct ares_addrinfo *info)
 {
     struct resolver_answer *answer =
-        mem_zalloc(sizeof *answer + MAX_ADDRESSES * sizeof answer->addresses[0]);
+        mem_zalloc(sizeof *answer + ENDPOINTS_MOST * sizeof answer->targets[0]);
 
     answer->references = 1;
-    for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next) {
-        if (answer->count < MAX_ADDRESSES && node->ai_addrlen <= sizeof answer->addresses[0])
-            memcpy(&answer->addresses[answer->count++], node->ai_addr, node->ai_addrlen);
-    }
+    for (const struct ares_addrinfo_node *node = info->nodes; node != NULL; node = node->ai_next)
+        if (answer->count < ENDPOINTS_MOST && node->ai_addrlen <= sizeof(struct address))
+            answer->targets[answer->count++] = make_target(node, info->nodes->ai_family);
     if (answer->count > 0)
-        return mem_realloc(answer, sizeof *answer + answer->count * sizeof answer->addresses[0]);
+        return mem_realloc(answer, sizeof *answer + answer->count * sizeof answer->targets[0]);
     resolver_answer_release(answer);
     return NULL;
 }
@@ -146,14 +130,17 @@ static void release_waiting(struct resolver *resolver, struct resolver_entry *en
     TAILQ_CONCAT(&resolver->answered, &entry->waiting, link);
 }
 
-static bool give(struct resolver_entry *entry, struct resolver_answer **answer, size_t *first,
-                 const char **message)
+static bool give(struct resolver_entry *entry, struct resolver_lookup *lookup,
+                 struct resolver_answer **answer, const char **message)
 {
     if (!entry->told_stale && resolver_cache_is_stale(entry, clock_now_us())) {
         entry->told_stale = true;
         trace(TRACE_WARN, "event=dns_stale name=%s reason=\"%s\"", entry->name, entry->failure);
     }
-    return resolver_cache_take(entry, answer, first, message);
+    if (resolver_cache_take(entry, answer, message))
+        return true;
+    lookup->is_denied = entry->is_denied;
+    return false;
 }
 
 static void tell_answered(struct resolver *resolver)
@@ -163,11 +150,10 @@ static void tell_answered(struct resolver *resolver)
     while ((lookup = TAILQ_FIRST(&resolver->answered)) != NULL) {
         struct resolver_answer *answer = NULL;
         const char *message = NULL;
-        size_t first = 0;
 
-        give(lookup->entry, &answer, &first, &message);
+        give(lookup->entry, lookup, &answer, &message);
         unlink_lookup(resolver, lookup);
-        lookup->on_done(lookup->arg, answer, first, message);
+        lookup->on_done(lookup->arg, answer, message);
     }
 }
 
@@ -198,6 +184,7 @@ static void work(struct resolver *resolver, evutil_socket_t readable, evutil_soc
 static void free_query(struct resolver_query *query)
 {
     timer_stop(query->resolver->timers, &query->patience);
+    resolver_service_free(query->service);
     query->entry->query = NULL;
     query->entry->holds--;
     free(query);
@@ -216,6 +203,15 @@ static void note_dns_works(struct resolver_entry *entry)
     entry->told_stale = false;
 }
 
+static const char *print_first(const struct resolver_entry *entry,
+                               const struct resolver_answer *answer, char text[ADDRESS_TEXT_SIZE])
+{
+    const struct address *first = &answer->targets[0].address;
+
+    return entry->kind == RESOLVER_HOST ? address_print_ip(first, text)
+                                        : address_print(first, text);
+}
+
 static void query_succeeded(struct resolver_query *query, struct resolver_answer *answer,
                             uint64_t ttl)
 {
@@ -224,31 +220,38 @@ static void query_succeeded(struct resolver_query *query, struct resolver_answer
 
     if (trace_on(TRACE_DEBUG))
         trace(TRACE_DEBUG, "event=dns_answer name=%s addresses=%zu first=%s ttl_s=%u", entry->name,
-              answer->count, address_print_ip(&answer->addresses[0], text),
-              (unsigned)(ttl / US_PER_SECOND));
+              answer->count, print_first(entry, answer, text), (unsigned)(ttl / US_PER_SECOND));
     note_dns_works(entry);
     resolver_cache_store(&query->resolver->cache, entry, answer, ttl, clock_now_us());
     end_query(query);
 }
 
-static void query_failed(struct resolver_query *query, int status)
+/* is_answer: DNS works, and this is what it says. */
+static void query_failed(struct resolver_query *query, bool is_answer, const char *message)
 {
     struct resolver_cache *cache = &query->resolver->cache;
     struct resolver_entry *entry = query->entry;
-    size_t row = failure_of(status);
 
-    trace(TRACE_DEBUG, "event=dns_failure name=%s reason=\"%s\"", entry->name,
-          failures[row].message);
-    if (failures[row].is_answer) {
+    trace(TRACE_DEBUG, "event=dns_failure name=%s reason=\"%s\"", entry->name, message);
+    if (is_answer) {
         note_dns_works(entry);
-        resolver_cache_deny(cache, entry, failures[row].message, clock_now_us());
+        resolver_cache_deny(cache, entry, message, clock_now_us());
     } else {
-        resolver_cache_fail(cache, entry, failures[row].message, clock_now_us());
+        resolver_cache_fail(cache, entry, message, clock_now_us());
     }
     end_query(query);
 }
 
-static void send_query(struct resolver_query *query);
+static void query_failed_by(struct resolver_query *query, int status)
+{
+    const struct resolver_failure *failure = resolver_channel_failure(status);
+
+    query_failed(query, failure->is_answer, failure->message);
+}
+
+/* ---- hosts ---- */
+
+static void ask_for_host(struct resolver_query *query);
 
 /*
  * c-ares reports only the last of its two answers, so that "no address" for AAAA may hide that
@@ -259,11 +262,11 @@ static bool ask_again(struct resolver_query *query, int status)
     if (status != ARES_ENODATA || query->entry->answer == NULL || query->family == AF_INET6)
         return false;
     query->family = query->family == AF_UNSPEC ? AF_INET : AF_INET6;
-    send_query(query);
+    ask_for_host(query);
     return true;
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+static void on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct resolver_query *query = arg;
     bool closing = query->resolver->closing;
@@ -277,15 +280,67 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     else if (answer != NULL)
         query_succeeded(query, answer, ttl);
     else if (!ask_again(query, status))
-        query_failed(query, status);
+        query_failed_by(query, status);
 }
 
-static void send_query(struct resolver_query *query)
+static void ask_for_host(struct resolver_query *query)
 {
     struct ares_addrinfo_hints hints = {.ai_family = query->family, .ai_socktype = SOCK_STREAM};
 
-    ares_getaddrinfo(query->resolver->channel, query->entry->name, NULL, &hints, on_answer, query);
+    ares_getaddrinfo(query->resolver->channel, query->entry->name, NULL, &hints, on_addresses,
+                     query);
 }
+
+/* ---- services ---- */
+
+static void on_hosts(void *arg)
+{
+    struct resolver_query *query = arg;
+    struct resolver_service_result result = resolver_service_result(query->service);
+    uint64_t now_us = clock_now_us();
+
+    if (result.answer == NULL)
+        query_failed(query, result.is_denied, result.message);
+    else
+        query_succeeded(query, result.answer,
+                        result.expires_us > now_us ? result.expires_us - now_us : 0);
+}
+
+static void look_up_hosts(struct resolver_query *query, struct resolver_srv_list *records)
+{
+    struct resolver *resolver = query->resolver;
+
+    query->service =
+        resolver_service_new(resolver, records, resolver->cache.settings.failure_ttl_us);
+    if (!resolver_service_start(query->service, on_hosts, query))
+        on_hosts(query);
+}
+
+static void on_records(void *arg, int status, int timeouts, unsigned char *message, int length)
+{
+    struct resolver_query *query = arg;
+    struct resolver_srv_list records;
+
+    (void)timeouts;
+    if (query->resolver->closing)
+        free_query(query);
+    else if (status == ARES_ENODATA)
+        query_failed(query, true, "the name has no SRV record");
+    else if (status != ARES_SUCCESS)
+        query_failed_by(query, status);
+    else if (resolver_srv_parse(message, (size_t)length, &records))
+        look_up_hosts(query, &records);
+    else
+        query_failed_by(query, ARES_EBADRESP);
+}
+
+static void ask_for_service(struct resolver_query *query)
+{
+    ares_search(query->resolver->channel, query->entry->name, CLASS_IN, TYPE_SRV, on_records,
+                query);
+}
+
+/* ---- starts and ends ---- */
 
 /* The answer is late: those who can do with an expired one get it. The query goes on. */
 static void on_patience(void *arg)
@@ -315,20 +370,24 @@ static void start_query(struct resolver *resolver, struct resolver_entry *entry)
         timer_start(resolver->timers, &query->patience, clock_now_us() + resolver->patience_us);
     entry->query = query;
     entry->holds++;
-    send_query(query);
+    if (entry->kind == RESOLVER_HOST)
+        ask_for_host(query);
+    else
+        ask_for_service(query);
     arm_timer(resolver);
 }
 
-enum resolver_status resolver_lookup(struct resolver *resolver, const char *host,
-                                     struct resolver_lookup *lookup,
-                                     struct resolver_answer **answer, size_t *first,
-                                     const char **message)
+enum resolver_status resolver_lookup(struct resolver *resolver, const char *name,
+                                     enum resolver_kind kind, struct resolver_lookup *lookup,
+                                     struct resolver_answer **answer, const char **message)
 {
     uint64_t now_us = clock_now_us();
-    struct resolver_entry *entry = resolver_cache_find(&resolver->cache, host, now_us, message);
+    struct resolver_entry *entry =
+        resolver_cache_find(&resolver->cache, name, kind, now_us, message);
     enum resolver_advice advice;
 
     lookup->entry = NULL;
+    lookup->is_denied = false;
     if (entry == NULL)
         return RESOLVER_FAILED;
     advice = resolver_cache_advise(&resolver->cache, entry, now_us);
@@ -338,7 +397,7 @@ enum resolver_status resolver_lookup(struct resolver *resolver, const char *host
         wait_for(entry, lookup);
         return RESOLVER_WAITING;
     }
-    return give(entry, answer, first, message) ? RESOLVER_READY : RESOLVER_FAILED;
+    return give(entry, lookup, answer, message) ? RESOLVER_READY : RESOLVER_FAILED;
 }
 
 void resolver_cancel(struct resolver *resolver, struct resolver_lookup *lookup)
@@ -368,62 +427,6 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 
 /* ---- making and freeing ---- */
 
-/* Checks the list and writes it, NUL-ended, in the one form that every c-ares reads alike. */
-static bool write_servers(struct buf *out, const char *servers)
-{
-    char *list = mem_strdup(servers);
-    char *rest = list;
-    char *item;
-    bool good = true;
-
-    while (good && (item = strsep(&rest, ",")) != NULL) {
-        char text[ADDRESS_TEXT_SIZE];
-        struct address address;
-
-        good = address_parse(item, &address) || address_parse_ip(item, DNS_PORT, &address);
-        good =
-            good && buf_printf(out, "%s%s", out->len > 0 ? "," : "", address_print(&address, text));
-    }
-    free(list);
-    return good && buf_append(out, "", 1);
-}
-
-/* NULL, or what is wrong. */
-static const char *set_servers(ares_channel channel, const char *servers)
-{
-    const char *message = "not a list of DNS servers like 10.0.0.53,[::1]:5353";
-    struct buf list;
-    int status;
-
-    buf_init(&list, MAX_SERVER_LIST);
-    if (write_servers(&list, servers)) {
-        status = ares_set_servers_ports_csv(channel, list.data);
-        message = status == ARES_SUCCESS ? NULL : ares_strerror(status);
-    }
-    buf_release(&list);
-    return message;
-}
-
-static const char *open_channel(struct resolver *resolver, const struct resolver_settings *settings)
-{
-    struct ares_options options;
-    int chosen = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    int status;
-
-    memset(&options, 0, sizeof options);
-    options.timeout = (int)(settings->timeout_us / US_PER_MS);
-    options.tries = (int)settings->tries;
-    options.sock_state_cb = on_socket_state;
-    options.sock_state_cb_data = resolver;
-#ifdef ARES_OPT_QUERY_CACHE
-    chosen |= ARES_OPT_QUERY_CACHE; /* of 0 s: a refresh must ask the server, not c-ares' memory */
-#endif
-    status = ares_init_options(&resolver->channel, &options, chosen);
-    if (status != ARES_SUCCESS)
-        return ares_strerror(status);
-    return settings->servers != NULL ? set_servers(resolver->channel, settings->servers) : NULL;
-}
-
 struct resolver *resolver_new(struct event_base *base, struct timers *timers,
                               const struct resolver_settings *settings, const char **message)
 {
@@ -436,7 +439,7 @@ struct resolver *resolver_new(struct event_base *base, struct timers *timers,
     TAILQ_INIT(&resolver->answered);
     timer_init(&resolver->timer, on_timer, resolver);
     resolver_cache_init(&resolver->cache, settings);
-    problem = open_channel(resolver, settings);
+    problem = resolver_channel_open(&resolver->channel, settings, on_socket_state, resolver);
     if (problem == NULL)
         return resolver;
     *message = problem;
@@ -444,24 +447,24 @@ struct resolver *resolver_new(struct event_base *base, struct timers *timers,
     return NULL;
 }
 
+/* Those of c-ares end with it. */
+static void end_own_queries(struct resolver *resolver)
+{
+    struct resolver_entry *entry;
+
+    TAILQ_FOREACH (entry, &resolver->cache.by_use, use_link)
+        if (entry->query != NULL && entry->query->service != NULL)
+            free_query(entry->query);
+}
+
 void resolver_free(struct resolver *resolver)
 {
     resolver->closing = true;
+    end_own_queries(resolver);
     if (resolver->channel != NULL)
         ares_destroy(resolver->channel); /* ends every query and closes every socket */
     assert(LIST_EMPTY(&resolver->sockets.all));
     timer_stop(resolver->timers, &resolver->timer);
     resolver_cache_release(&resolver->cache);
     free(resolver);
-}
-
-bool resolver_global_init(void)
-{
-    return ares_library_init_mem(ARES_LIB_INIT_ALL, mem_library_alloc, free, mem_library_realloc) ==
-           ARES_SUCCESS;
-}
-
-void resolver_global_release(void)
-{
-    ares_library_cleanup();
 }

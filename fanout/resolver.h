@@ -1,14 +1,16 @@
 /*
- * Names to addresses, on the loop, by c-ares: /etc/hosts, search domains, A
- * and AAAA. Answers are cached by their TTL (clamped), look-ups of one name
- * are made once for all who ask, an entry in use is refreshed in the
- * background shortly before it expires, and when DNS fails the last good
- * answer goes on being served. One resolver for each worker thread.
+ * Names to targets (an address, and how much it is to get), on the loop, by
+ * c-ares: of hosts (/etc/hosts, search domains, A and AAAA) and of services
+ * (SRV, RFC 2782, then the hosts that it names). Answers are cached by their
+ * TTL (clamped), look-ups of one name are made once for all who ask, an entry
+ * in use is refreshed in the background shortly before it expires, and when
+ * DNS fails the last good answer goes on being served. One resolver for each
+ * worker thread.
  */
 #ifndef FANOUT_RESOLVER_H
 #define FANOUT_RESOLVER_H
 
-#include "fanout/address.h"
+#include "fanout/endpoints.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,11 +31,25 @@ struct resolver_settings {
     uint64_t failure_ttl_us; /* how long a failed look-up is remembered before it is tried again */
 };
 
-/* Addresses of one name, immutable, counted; the ports are those asked for in each look-up. */
+enum resolver_kind {
+    RESOLVER_HOST,    /* the addresses of a host, with port 0 */
+    RESOLVER_SERVICE, /* those of all hosts that offer a service, with the ports of its records */
+};
+
+/*
+ * The targets of one name, immutable, counted; in the order of c-ares (RFC 6724) or by priority.
+ *
+ * Of a host: weight 1; priority 0 for addresses of the first one's family and 1 for the other
+ * family, which this host can't reach or likes less, so that they are used where nothing else is.
+ * Of a service: priority and weight of each record, whose weight is shared by the addresses of its
+ * host (of the family preferred): where the hosts of a priority have different numbers of
+ * addresses, the weights are scaled up so that the shares come out.
+ */
 struct resolver_answer {
     unsigned references;
-    size_t count; /* at least 1 */
-    struct address addresses[];
+    uint64_t expires_us; /* from here on it serves only while DNS fails */
+    size_t count;        /* at least 1, at most ENDPOINTS_MOST */
+    struct endpoint_target targets[];
 };
 
 /* One asker. Set on_done and arg, then resolver_lookup. */
@@ -41,18 +57,18 @@ struct resolver_lookup {
     TAILQ_ENTRY(resolver_lookup) link;
     struct resolver_entry *entry; /* awaited; NULL: not in flight */
     bool answered;                /* on_done is about to be called */
+    bool is_denied;               /* it failed, because DNS says that there is nothing */
     /*
      * Called once from the loop. answer is NULL on failure, and then message says why (static:
      * "no such name", "the DNS server failed", "no answer from DNS", …). Otherwise the asker
-     * owns one reference. `first` is where to begin: it rotates over the addresses of the
-     * preferred family; the others follow in order, from the last around to the first.
+     * owns one reference.
      */
-    void (*on_done)(void *arg, struct resolver_answer *answer, size_t first, const char *message);
+    void (*on_done)(void *arg, struct resolver_answer *answer, const char *message);
     void *arg;
 };
 
 enum resolver_status {
-    RESOLVER_READY,   /* *answer and *first are set; the asker owns one reference */
+    RESOLVER_READY,   /* *answer is set; the asker owns one reference */
     RESOLVER_FAILED,  /* known to fail (a remembered failure); *message is set */
     RESOLVER_WAITING, /* on_done will be called, or resolver_cancel it */
 };
@@ -66,11 +82,11 @@ struct resolver *resolver_new(struct event_base *base, struct timers *timers,
 /* Needs every look-up done or cancelled. */
 void resolver_free(struct resolver *resolver);
 
-/* host: a DNS name (not numeric), NUL-ended; copied. Never calls back before it returns. */
-enum resolver_status resolver_lookup(struct resolver *resolver, const char *host,
-                                     struct resolver_lookup *lookup,
-                                     struct resolver_answer **answer, size_t *first,
-                                     const char **message);
+/* name: a DNS name (not numeric), NUL-ended; copied. For a service "_api._tcp.users.internal"
+ * (struct url's srv_name). Never calls back before it returns. */
+enum resolver_status resolver_lookup(struct resolver *resolver, const char *name,
+                                     enum resolver_kind kind, struct resolver_lookup *lookup,
+                                     struct resolver_answer **answer, const char **message);
 void resolver_cancel(struct resolver *resolver, struct resolver_lookup *lookup);
 
 /* Gives back one reference; the answer's owner is the resolver's thread. */

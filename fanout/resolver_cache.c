@@ -1,6 +1,6 @@
 /*
- * The cache's policy. An entry's life: queried, then fresh until expires_us
- * (refreshed from three quarters of that on, if asked for), then either
+ * The cache's policy. An entry's life: queried, then fresh until its answer
+ * expires (refreshed from three quarters of that on, if asked for), then either
  * queried again by the next asker or, while DNS fails, stale for stale_us.
  */
 #include "fanout/resolver_cache.h"
@@ -11,9 +11,6 @@
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* How long an entry that can't serve any more is kept for its place in the rotation. */
-#define KEEP_UNUSED_US (5u * 60 * 1000000)
 
 static uint64_t later(uint64_t at_us, uint64_t by_us)
 {
@@ -28,15 +25,15 @@ void resolver_answer_release(struct resolver_answer *answer)
 
 /* ---- names ---- */
 
-/* Writes the host in lower case. False: no host name; what is let in can stand in a log. */
-static bool make_key(const char *host, char key[RESOLVER_MAX_NAME_LENGTH + 1])
+/* Writes the name in lower case. False: no host name; what is let in can stand in a log. */
+static bool make_key(const char *name, char key[RESOLVER_MAX_NAME_LENGTH + 1])
 {
-    size_t length = strlen(host);
+    size_t length = strlen(name);
 
     if (length == 0 || length > RESOLVER_MAX_NAME_LENGTH)
         return false;
     for (size_t i = 0; i <= length; i++) {
-        unsigned char c = (unsigned char)host[i];
+        unsigned char c = (unsigned char)name[i];
 
         if (i < length && !(c < 0x80 && isalnum(c)) && c != '-' && c != '.' && c != '_')
             return false;
@@ -79,9 +76,10 @@ static bool is_dead(const struct resolver_cache *cache, const struct resolver_en
 {
     uint64_t end_us = entry->retry_us;
 
-    if (entry->answer != NULL && later(entry->expires_us, cache->settings.stale_us) > end_us)
-        end_us = later(entry->expires_us, cache->settings.stale_us);
-    return entry->holds == 0 && now_us >= later(end_us, KEEP_UNUSED_US);
+    if (entry->answer != NULL &&
+        later(entry->answer->expires_us, cache->settings.stale_us) > end_us)
+        end_us = later(entry->answer->expires_us, cache->settings.stale_us);
+    return entry->holds == 0 && now_us >= end_us;
 }
 
 static void drop_dead(struct resolver_cache *cache, const struct resolver_entry *but,
@@ -110,32 +108,33 @@ static bool make_room(struct resolver_cache *cache)
     return false;
 }
 
-static struct resolver_entry *add(struct resolver_cache *cache, const char *key, size_t bucket)
+static struct resolver_entry *add(struct resolver_cache *cache, const char *key,
+                                  enum resolver_kind kind)
 {
     struct resolver_entry *entry = mem_zalloc(sizeof *entry);
 
+    entry->kind = kind;
     entry->name = mem_strdup(key);
     TAILQ_INIT(&entry->waiting);
-    LIST_INSERT_HEAD(&cache->buckets[bucket], entry, bucket_link);
+    LIST_INSERT_HEAD(&cache->buckets[bucket_of(key)], entry, bucket_link);
     TAILQ_INSERT_TAIL(&cache->by_use, entry, use_link);
     cache->count++;
     return entry;
 }
 
-struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const char *host,
-                                           uint64_t now_us, const char **message)
+struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const char *name,
+                                           enum resolver_kind kind, uint64_t now_us,
+                                           const char **message)
 {
     char key[RESOLVER_MAX_NAME_LENGTH + 1];
     struct resolver_entry *entry;
-    size_t bucket;
 
-    if (!make_key(host, key)) {
+    if (!make_key(name, key)) {
         *message = "not a host name";
         return NULL;
     }
-    bucket = bucket_of(key);
-    LIST_FOREACH (entry, &cache->buckets[bucket], bucket_link)
-        if (strcmp(entry->name, key) == 0)
+    LIST_FOREACH (entry, &cache->buckets[bucket_of(key)], bucket_link)
+        if (entry->kind == kind && strcmp(entry->name, key) == 0)
             break;
     if (entry != NULL) {
         TAILQ_REMOVE(&cache->by_use, entry, use_link);
@@ -145,7 +144,7 @@ struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const c
     if (entry != NULL)
         return entry;
     if (make_room(cache))
-        return add(cache, key, bucket);
+        return add(cache, key, kind);
     *message = "too many names are being looked up";
     return NULL;
 }
@@ -170,20 +169,21 @@ void resolver_cache_release(struct resolver_cache *cache)
 
 bool resolver_cache_is_stale(const struct resolver_entry *entry, uint64_t now_us)
 {
-    return entry->answer != NULL && entry->failure != NULL && now_us >= entry->expires_us;
+    return entry->answer != NULL && entry->failure != NULL && now_us >= entry->answer->expires_us;
 }
 
 bool resolver_cache_can_serve(const struct resolver_cache *cache,
                               const struct resolver_entry *entry, uint64_t now_us)
 {
-    return entry->answer != NULL && now_us < later(entry->expires_us, cache->settings.stale_us);
+    return entry->answer != NULL &&
+           now_us < later(entry->answer->expires_us, cache->settings.stale_us);
 }
 
 enum resolver_advice resolver_cache_advise(const struct resolver_cache *cache,
                                            struct resolver_entry *entry, uint64_t now_us)
 {
     bool may_query = entry->failure == NULL || now_us >= entry->retry_us;
-    bool fresh = entry->answer != NULL && now_us < entry->expires_us;
+    bool fresh = entry->answer != NULL && now_us < entry->answer->expires_us;
 
     if (fresh)
         return now_us >= entry->refresh_us && may_query ? RESOLVER_GIVE_AND_REFRESH : RESOLVER_GIVE;
@@ -206,7 +206,7 @@ void resolver_cache_store(struct resolver_cache *cache, struct resolver_entry *e
     entry->answer = answer;
     entry->failure = NULL;
     entry->refresh_us = later(now_us, ttl_us / 4 * 3);
-    entry->expires_us = later(now_us, ttl_us);
+    answer->expires_us = later(now_us, ttl_us);
 }
 
 void resolver_cache_deny(struct resolver_cache *cache, struct resolver_entry *entry,
@@ -214,6 +214,7 @@ void resolver_cache_deny(struct resolver_cache *cache, struct resolver_entry *en
 {
     forget_answer(entry);
     entry->failure = message;
+    entry->is_denied = true;
     entry->retry_us = later(now_us, cache->settings.failure_ttl_us);
 }
 
@@ -223,26 +224,12 @@ void resolver_cache_fail(struct resolver_cache *cache, struct resolver_entry *en
     if (!resolver_cache_can_serve(cache, entry, now_us))
         forget_answer(entry);
     entry->failure = message;
+    entry->is_denied = false;
     entry->retry_us = later(now_us, cache->settings.failure_ttl_us);
 }
 
-/*
- * How many addresses at the front are of the first one's family. Turns are taken among these:
- * where this host can't reach the other family at all, c-ares has sorted it behind (RFC 6724),
- * and it is tried only after them.
- */
-static size_t count_preferred(const struct resolver_answer *answer)
-{
-    size_t count = 1;
-
-    while (count < answer->count &&
-           answer->addresses[count].any.sa_family == answer->addresses[0].any.sa_family)
-        count++;
-    return count;
-}
-
 bool resolver_cache_take(struct resolver_entry *entry, struct resolver_answer **answer,
-                         size_t *first, const char **message)
+                         const char **message)
 {
     if (entry->answer == NULL) {
         *answer = NULL;
@@ -251,6 +238,5 @@ bool resolver_cache_take(struct resolver_entry *entry, struct resolver_answer **
     }
     entry->answer->references++;
     *answer = entry->answer;
-    *first = entry->turn++ % count_preferred(entry->answer);
     return true;
 }

@@ -24,13 +24,13 @@ TAILQ_HEAD(resolver_lookup_list, resolver_lookup);
 struct resolver_entry {
     LIST_ENTRY(resolver_entry) bucket_link;
     TAILQ_ENTRY(resolver_entry) use_link;
+    enum resolver_kind kind;
     char *name;                     /* lower case */
     struct resolver_answer *answer; /* the last good one; NULL: none */
-    size_t turn;                    /* where the next asker begins, modulo the count */
-    uint64_t refresh_us; /* asked for from here on, it is queried in the background … */
-    uint64_t expires_us; /* … and from here on it serves only while DNS fails */
-    const char *failure; /* why the last query gave nothing, static; NULL: it did not */
-    uint64_t retry_us;   /* no query before this moment after a failure */
+    uint64_t refresh_us;            /* asked for from here on, it is queried in the background */
+    const char *failure;            /* why the last query gave nothing, static; NULL: it did not */
+    bool is_denied;                 /* that is what DNS says, rather than nothing */
+    uint64_t retry_us;              /* no query before this moment after a failure */
     /* What follows is the resolver's. */
     unsigned holds; /* queries and look-ups that point here: with any, it is never dropped */
     bool told_stale;
@@ -56,12 +56,13 @@ void resolver_cache_init(struct resolver_cache *cache, const struct resolver_set
 void resolver_cache_release(struct resolver_cache *cache);
 
 /*
- * The entry for a host, made if need be; case does not count. The caller asks for advice and
- * acts on it before it comes back here: an entry just made is otherwise dropped. NULL: *message
- * says why (no host name, or the cache is full of names that are held).
+ * The entry for a host or a service, made if need be; case does not count. The caller asks for
+ * advice and acts on it before it comes back here: an entry just made is otherwise dropped. NULL:
+ * *message says why (no host name, or the cache is full of names that are held).
  */
-struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const char *host,
-                                           uint64_t now_us, const char **message);
+struct resolver_entry *resolver_cache_find(struct resolver_cache *cache, const char *name,
+                                           enum resolver_kind kind, uint64_t now_us,
+                                           const char **message);
 enum resolver_advice resolver_cache_advise(const struct resolver_cache *cache,
                                            struct resolver_entry *entry, uint64_t now_us);
 
@@ -81,9 +82,9 @@ bool resolver_cache_can_serve(const struct resolver_cache *cache,
 /* Whether what resolver_cache_take gives is past its time. */
 bool resolver_cache_is_stale(const struct resolver_entry *entry, uint64_t now_us);
 
-/* One asker's share: true with the answer (one reference) and where to begin, or false with the
- * message. Not for entries that advise RESOLVER_QUERY and had none. */
+/* What an asker is given: true with the answer (one reference), or false with the message. Not for
+ * entries that advise RESOLVER_QUERY and had none. */
 bool resolver_cache_take(struct resolver_entry *entry, struct resolver_answer **answer,
-                         size_t *first, const char **message);
+                         const char **message);
 
 #endif

@@ -3,8 +3,6 @@
 
 #include "fanout/clock.h"
 
-#include <string.h>
-
 #define US_PER_SECOND 1000000u
 
 static uint64_t since(uint64_t then_us, uint64_t now_us)
@@ -44,20 +42,57 @@ bool shedding_can_meet(uint64_t deadline_us, uint64_t now_us, uint64_t expected_
 
 void shedding_drain_init(struct shedding_drain *drain, uint64_t now_us)
 {
-    *drain = (struct shedding_drain){.start_us = now_us};
+    *drain = (struct shedding_drain){.start_us = now_us, .counted_us = now_us};
 }
 
-/* Empties the parts that have come since. */
+static uint64_t start_of_part(const struct shedding_drain *drain, uint64_t part)
+{
+    return drain->start_us + part * SHEDDING_DRAIN_PART_US;
+}
+
+static void count_until(struct shedding_drain *drain, uint64_t until_us)
+{
+    if (!drain->is_paused)
+        drain->running_us[drain->last_part % SHEDDING_DRAIN_PARTS] += until_us - drain->counted_us;
+    drain->counted_us = until_us;
+}
+
+static void next_part(struct shedding_drain *drain)
+{
+    uint64_t place = ++drain->last_part % SHEDDING_DRAIN_PARTS;
+
+    drain->served[place] = 0;
+    drain->running_us[place] = 0;
+}
+
+/* Counts the time, and empties the parts that have come since. */
 static void move_on(struct shedding_drain *drain, uint64_t now_us)
 {
     uint64_t part = since(drain->start_us, now_us) / SHEDDING_DRAIN_PART_US;
 
+    if (now_us <= drain->counted_us)
+        return;
     if (part > drain->last_part + SHEDDING_DRAIN_PARTS) {
-        memset(drain->served, 0, sizeof drain->served);
-        drain->last_part = part;
+        drain->last_part = part - SHEDDING_DRAIN_PARTS;
+        drain->counted_us = start_of_part(drain, drain->last_part);
     }
-    while (drain->last_part < part)
-        drain->served[++drain->last_part % SHEDDING_DRAIN_PARTS] = 0;
+    while (drain->last_part < part) {
+        count_until(drain, start_of_part(drain, drain->last_part + 1));
+        next_part(drain);
+    }
+    count_until(drain, now_us);
+}
+
+void shedding_drain_pause(struct shedding_drain *drain, uint64_t now_us)
+{
+    move_on(drain, now_us);
+    drain->is_paused = true;
+}
+
+void shedding_drain_resume(struct shedding_drain *drain, uint64_t now_us)
+{
+    move_on(drain, now_us);
+    drain->is_paused = false;
 }
 
 void shedding_drain_note(struct shedding_drain *drain, unsigned served, uint64_t now_us)
@@ -66,29 +101,29 @@ void shedding_drain_note(struct shedding_drain *drain, unsigned served, uint64_t
     drain->served[drain->last_part % SHEDDING_DRAIN_PARTS] += served;
 }
 
-/* The time that the counts cover, in which there is no part that was not yet. */
-static uint64_t covered_us(const struct shedding_drain *drain, uint64_t now_us)
+uint64_t shedding_drain_served(struct shedding_drain *drain, uint64_t *running_us, uint64_t now_us)
 {
-    uint64_t all_us = since(drain->start_us, now_us);
-    uint64_t part_us = all_us % SHEDDING_DRAIN_PART_US;
-    uint64_t covered = (SHEDDING_DRAIN_PARTS - 1) * SHEDDING_DRAIN_PART_US + part_us;
+    uint64_t served = 0;
 
-    return all_us < covered ? all_us : covered;
+    move_on(drain, now_us);
+    *running_us = 0;
+    for (unsigned i = 0; i < SHEDDING_DRAIN_PARTS; i++) {
+        served += drain->served[i];
+        *running_us += drain->running_us[i];
+    }
+    return served;
 }
 
 uint64_t shedding_drain_wait_us(struct shedding_drain *drain, uint64_t waiting, uint64_t now_us)
 {
-    uint64_t served = 0;
+    uint64_t running_us, served = shedding_drain_served(drain, &running_us, now_us);
     double wait_us;
 
-    move_on(drain, now_us);
-    for (unsigned i = 0; i < SHEDDING_DRAIN_PARTS; i++)
-        served += drain->served[i];
     if (waiting == 0)
         return 0;
     if (served == 0)
         return CLOCK_NEVER;
-    wait_us = (double)waiting * (double)covered_us(drain, now_us) / (double)served;
+    wait_us = (double)waiting * (double)running_us / (double)served;
     return wait_us < 1e18 ? (uint64_t)wait_us : CLOCK_NEVER;
 }
 

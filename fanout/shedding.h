@@ -54,16 +54,27 @@ bool shedding_can_meet(uint64_t deadline_us, uint64_t now_us, uint64_t expected_
 #define SHEDDING_DRAIN_PARTS   10u
 #define SHEDDING_DRAIN_PART_US 500000u
 
-/* How fast waiters leave a queue by being served: over the last 5 s, the half second at hand
- * included. Whoever owns the queue locks it. Zeroed but by the init. */
+/*
+ * How fast waiters leave a queue by being served: over the last 5 s, the half second at hand
+ * included. While nobody waits it should be paused: that time says nothing. Whoever owns the queue
+ * locks it. Zeroed but by the init; a clock that goes back a little does no harm.
+ */
 struct shedding_drain {
     uint64_t start_us;
-    uint64_t last_part; /* that was counted in, since the start */
+    uint64_t counted_us; /* all up to here is counted */
+    uint64_t last_part;  /* that was counted in, since the start */
+    bool is_paused;
     unsigned served[SHEDDING_DRAIN_PARTS];
+    uint64_t running_us[SHEDDING_DRAIN_PARTS];
 };
 
-void shedding_drain_init(struct shedding_drain *drain, uint64_t now_us);
+void shedding_drain_init(struct shedding_drain *drain, uint64_t now_us); /* it runs */
+void shedding_drain_pause(struct shedding_drain *drain, uint64_t now_us);
+void shedding_drain_resume(struct shedding_drain *drain, uint64_t now_us);
 void shedding_drain_note(struct shedding_drain *drain, unsigned served, uint64_t now_us);
+
+/* How many have been served, and in what time of running. */
+uint64_t shedding_drain_served(struct shedding_drain *drain, uint64_t *running_us, uint64_t now_us);
 
 /* How long it takes until this many waiters have been served, at the rate of the last seconds;
  * CLOCK_NEVER: none was served, so nobody can know. */

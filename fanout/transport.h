@@ -38,6 +38,7 @@ struct exchange_request {
     const struct header_list *headers; /* besides the upstream's own; NULL: none */
     const char *body;                  /* NULL: none */
     size_t body_length;
+    uint64_t deadline_us;  /* nothing is sent from then on; told to the upstream as time left */
     struct budget *budget; /* that the answer's bytes are taken from */
 };
 
@@ -47,6 +48,7 @@ struct exchange_response {
     unsigned status;          /* 0: none came */
     const char *detail;       /* what went wrong, for people */
     const char *content_type; /* as sent; NULL: none */
+    const char *retry_after;  /* as sent; empty: none */
     struct buf body;          /* decoded; on_done may take it with buf_move */
     uint64_t ended_us;        /* clock.h */
 };

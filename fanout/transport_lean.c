@@ -95,6 +95,7 @@ static void exchange_put_back(struct lean_exchange *exchange)
 
 static void begin(struct lean_exchange *exchange, const struct exchange_request *request)
 {
+    const struct http_request_template *template = &exchange->peer->template;
     bool is_small = request->body != NULL && request->body_length <= MOST_COPIED_BODY;
     struct http_request wanted = {
         .method = request->method,
@@ -108,14 +109,16 @@ static void begin(struct lean_exchange *exchange, const struct exchange_request 
     exchange->may_repeat = method_is_idempotent(request->method);
     exchange->is_spent = false;
     exchange->is_drained = true;
-    exchange->sent = 0;
     exchange->connector = NULL;
     exchange->connection = NULL;
-    http_request_write(&exchange->peer->template, &wanted, &exchange->head);
-    if (is_small)
-        buf_append(&exchange->head, request->body, request->body_length);
+    exchange->copied_body = is_small ? request->body_length : 0;
     exchange->body = request->body;
-    exchange->body_length = is_small ? 0 : request->body_length;
+    exchange->body_length = request->body_length;
+    exchange->deadline_us = request->deadline_us;
+    exchange->sent = 0;
+    http_request_write(template, &wanted, &exchange->head);
+    exchange->head_begun = exchange->head.len;
+    buf_reserve(&exchange->head, template->longest_end + exchange->copied_body);
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
                       request->budget);
@@ -126,7 +129,7 @@ static void begin(struct lean_exchange *exchange, const struct exchange_request 
 
 static bool is_all_sent(const struct lean_exchange *exchange)
 {
-    return exchange->sent == exchange->head.len + exchange->body_length;
+    return exchange->sent == exchange->head.len + exchange->body_length - exchange->copied_body;
 }
 
 /* What was there before the loop last looked is not told of again, so it is looked for. */
@@ -157,6 +160,7 @@ static void report(struct lean_exchange *exchange)
 {
     exchange->response.status = exchange->answer.status;
     exchange->response.content_type = exchange->answer.content_type;
+    exchange->response.retry_after = exchange->answer.fields.retry_after;
     exchange->on_done(exchange->arg, &exchange->response);
     exchange_put_back(exchange);
 }
@@ -201,16 +205,26 @@ static bool lean_is_connected(const struct exchange *face)
 
 /* ---- sending ---- */
 
+/* Nothing is sent then: it is about to be cancelled. */
+static bool is_too_late(const struct lean_exchange *exchange, uint64_t now_us)
+{
+    return now_us >= exchange->deadline_us;
+}
+
 static enum channel_answer send_piece(struct lean_exchange *exchange)
 {
     const struct buf *head = &exchange->head;
-    bool is_in_head = exchange->sent < head->len;
-    const char *start =
-        is_in_head ? head->data + exchange->sent : exchange->body + (exchange->sent - head->len);
-    size_t count = (is_in_head ? head->len : head->len + exchange->body_length) - exchange->sent;
-    size_t sent;
-    enum channel_answer answer = channel_send(&exchange->connection->channel, start, count, &sent);
+    const char *start = head->data + exchange->sent;
+    size_t count = head->len - exchange->sent, sent;
+    enum channel_answer answer;
 
+    if (exchange->sent >= head->len) {
+        size_t sent_of_body = exchange->copied_body + exchange->sent - head->len;
+
+        start = exchange->body + sent_of_body;
+        count = exchange->body_length - sent_of_body;
+    }
+    answer = channel_send(&exchange->connection->channel, start, count, &sent);
     exchange->sent += sent;
     return answer;
 }
@@ -225,6 +239,25 @@ enum channel_answer lean_send_rest(struct lean_exchange *exchange)
     if (answer == CHANNEL_BROKEN)
         pool_wake(exchange->connection);
     return answer;
+}
+
+/* The room for it is there. */
+static void end_head(struct lean_exchange *exchange, uint64_t left_us)
+{
+    exchange->sent = 0;
+    exchange->head.len = exchange->head_begun;
+    http_request_write_end(&exchange->peer->template, left_us, &exchange->head);
+    buf_append(&exchange->head, exchange->body, exchange->copied_body);
+}
+
+enum channel_answer lean_send_first(struct lean_exchange *exchange)
+{
+    uint64_t now_us = clock_now_us();
+
+    if (is_too_late(exchange, now_us))
+        return CHANNEL_AGAIN;
+    end_head(exchange, exchange->deadline_us - now_us);
+    return lean_send_rest(exchange);
 }
 
 /* ---- starting ---- */
@@ -306,7 +339,7 @@ void lean_on_event(void *arg, short what)
 {
     struct lean_exchange *exchange = arg;
 
-    if ((what & EV_WRITE) != 0)
+    if ((what & EV_WRITE) != 0 && !is_too_late(exchange, clock_now_us()))
         lean_send_rest(exchange);
     if ((what & EV_CLOSED) != 0)
         exchange->is_spent = true;

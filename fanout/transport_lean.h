@@ -39,13 +39,16 @@ struct lean_exchange {
     struct connector *connector;        /* while it connects */
     struct pool_connection *connection; /* from then on */
     struct address address;
-    bool may_repeat; /* the connection was kept, and a second try does no harm */
-    bool is_spent;   /* the connection ended behind the answer, or something more came */
-    bool is_drained; /* when it was last read, nothing was left behind what came */
-    struct buf head; /* of the request; small bodies stand behind it */
+    bool may_repeat;    /* the connection was kept, and a second try does no harm */
+    bool is_spent;      /* the connection ended behind the answer, or something more came */
+    bool is_drained;    /* when it was last read, nothing was left behind what came */
+    struct buf head;    /* of the request; small bodies stand behind it */
+    size_t head_begun;  /* as much of it as is the same whenever it is sent */
+    size_t copied_body; /* bytes of the body that stand behind it, or will */
     const char *body;
     size_t body_length;
-    size_t sent; /* of head and body */
+    uint64_t deadline_us; /* nothing is sent from then on */
+    size_t sent;          /* of head and body */
     struct http_response answer;
     struct exchange_response response;
     exchange_done *on_done;
@@ -54,6 +57,8 @@ struct lean_exchange {
 
 /* ---- transport_lean.c ---- */
 
+/* Begins to send on the connection it has, or does nothing at all if it is too late by now. */
+enum channel_answer lean_send_first(struct lean_exchange *exchange);
 /*
  * Sends what can be sent. Where the upstream takes no more (BROKEN), it may have said why: what it
  * sent is read first, from the loop, and the connection's failure is found there.

@@ -42,7 +42,7 @@ static void on_connected(void *arg, enum outcome outcome, const char *detail,
         if (channel_has_bytes(&channel)) /* answers nothing (RFC 9112, section 6.3) */
             lean_fail(exchange, OUTCOME_PROTOCOL_ERROR, TRANSPORT_SPOKE_FIRST);
         else
-            lean_send_rest(exchange);
+            lean_send_first(exchange);
     }
     serve_soon(peer);
 }
@@ -75,7 +75,6 @@ void link_repeat(struct lean_exchange *exchange)
     pool_close(exchange->connection);
     exchange->connection = NULL;
     exchange->may_repeat = false;
-    exchange->sent = 0;
     if (!connect_afresh(exchange))
         lean_fail(exchange, OUTCOME_INTERNAL, no_connector);
 }
@@ -90,7 +89,7 @@ static bool use_kept_connection(struct lean_exchange *exchange)
         pool_take(&peer->pool, &exchange->address, !exchange->may_repeat, lean_on_event, exchange);
     if (exchange->connection == NULL)
         return false;
-    if (lean_send_rest(exchange) != CHANNEL_BROKEN || exchange->sent > 0)
+    if (lean_send_first(exchange) != CHANNEL_BROKEN || exchange->sent > 0)
         return true;
     pool_close(exchange->connection);
     exchange->connection = NULL;

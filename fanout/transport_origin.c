@@ -6,6 +6,7 @@
 #include "fanout/upstream.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CONNECT_TO_SIZE (ADDRESS_TEXT_SIZE + 2)
@@ -24,12 +25,21 @@ static bool make_sessions(struct origin *origin)
                                                          CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
 }
 
+/* Not as configured: libcurl knows no SRV records. */
+static bool set_url(struct origin *origin)
+{
+    char *text = url_plain(&origin->settings->url);
+    CURLUcode code = curl_url_set(origin->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
+
+    free(text);
+    return code == CURLUE_OK;
+}
+
 bool origin_init(struct origin *origin, struct transport_loop *loop,
                  const struct upstream_settings *settings)
 {
     *origin = (struct origin){.loop = loop, .settings = settings, .url = curl_url()};
-    if (!make_sessions(origin) || curl_url_set(origin->url, CURLUPART_URL, settings->url_text,
-                                               CURLU_DISALLOW_USER) != CURLUE_OK)
+    if (!make_sessions(origin) || !set_url(origin))
         return false;
     transport_loop_expect_connections(loop, (long)settings->max_in_flight);
     return true;

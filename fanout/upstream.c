@@ -4,6 +4,7 @@
 #include "fanout/deny.h"
 #include "fanout/limiter.h"
 #include "fanout/trace.h"
+#include "fanout/upstream_health.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -26,6 +27,10 @@ void upstream_settings_release(struct upstream_settings *settings)
     free(settings->ca);
     free(settings->cert);
     free(settings->key);
+    free(settings->deadline_header);
+    free(settings->retry.statuses);
+    free(settings->fallback.json);
+    free(settings->fallback.upstream);
 }
 
 bool upstream_settings_allow_method(const struct upstream_settings *settings, enum method method)
@@ -41,12 +46,27 @@ bool upstream_settings_forward_header(const struct upstream_settings *settings, 
     return false;
 }
 
-bool upstream_settings_is_success(const struct upstream_settings *settings, unsigned status)
+static bool is_in(const struct status_range *ranges, size_t count, unsigned status)
 {
-    for (size_t i = 0; i < settings->success_count; i++)
-        if (status >= settings->success[i].low && status <= settings->success[i].high)
+    for (size_t i = 0; i < count; i++)
+        if (status >= ranges[i].low && status <= ranges[i].high)
             return true;
     return false;
+}
+
+bool upstream_settings_is_success(const struct upstream_settings *settings, unsigned status)
+{
+    return is_in(settings->success, settings->success_count, status);
+}
+
+bool upstream_settings_retry_on(const struct upstream_settings *settings, enum outcome outcome,
+                                unsigned status)
+{
+    const struct retry_settings *retry = &settings->retry;
+
+    if (outcome == OUTCOME_HTTP_STATUS)
+        return is_in(retry->statuses, retry->status_count, status);
+    return (retry->outcomes >> outcome & 1u) != 0;
 }
 
 bool upstream_settings_denies(const struct upstream_settings *settings,
@@ -57,15 +77,19 @@ bool upstream_settings_denies(const struct upstream_settings *settings,
 }
 
 void upstream_init(struct upstream *upstream, size_t index,
-                   const struct upstream_settings *settings, struct limiter *limiter)
+                   const struct upstream_settings *settings, struct limiter *limiter,
+                   uint64_t now_us)
 {
     upstream->settings = settings;
     upstream->index = index;
     if (settings->url.host_is_ip)
         address_parse_ip(settings->url.host, settings->url.port, &upstream->address);
     upstream->lane = limiter_lane_new(limiter, settings->max_in_flight);
+    upstream->health = upstream_health_new(settings, upstream->lane, now_us);
     for (size_t i = 0; i < OUTCOME_COUNT; i++)
         atomic_init(&upstream->outcomes[i], 0);
+    for (size_t i = 0; i < UPSTREAM_EVENT_COUNT; i++)
+        atomic_init(&upstream->events[i], 0);
     if (settings->url.tls && !settings->tls_verify)
         trace(TRACE_WARN,
               "event=tls_not_verified upstream=%s reason=\"tls_verify is false: whoever answers is "
@@ -75,10 +99,27 @@ void upstream_init(struct upstream *upstream, size_t index,
 
 void upstream_release(struct upstream *upstream)
 {
+    upstream_health_free(upstream->health);
     limiter_lane_free(upstream->lane);
 }
 
 void upstream_count(struct upstream *upstream, enum outcome outcome)
 {
     atomic_fetch_add_explicit(&upstream->outcomes[outcome], 1, memory_order_relaxed);
+}
+
+void upstream_note(struct upstream *upstream, enum upstream_event event)
+{
+    atomic_fetch_add_explicit(&upstream->events[event], 1, memory_order_relaxed);
+}
+
+const char *upstream_event_name(enum upstream_event event)
+{
+    static const char *const names[UPSTREAM_EVENT_COUNT] = {
+        [UPSTREAM_RETRIES] = "retries",       [UPSTREAM_HEDGES] = "hedges",
+        [UPSTREAM_HEDGE_WINS] = "hedge_wins", [UPSTREAM_EXTRA_REFUSED] = "extra_refused",
+        [UPSTREAM_FALLBACKS] = "fallbacks",   [UPSTREAM_COALESCED] = "coalesced",
+    };
+
+    return names[event];
 }

@@ -1,5 +1,5 @@
 /*
- * URLs and request targets (RFC 3986).
+ * URLs taken apart, and paths that callers add (RFC 3986).
  *
  * What a caller adds to a path is judged by its normal form: every percent-encoded byte decoded,
  * again and again until none is left. Decoding never makes a byte vanish, so a dot, a slash or a
@@ -195,13 +195,30 @@ const char *url_check_path(const char *path, size_t length)
     return check_segments(decoded, count, false);
 }
 
-/* Takes "http://" or "https://" off the front; NULL: it is neither. */
+static const struct {
+    const char *text;
+    bool tls;
+    bool is_srv;
+} schemes[] = {
+    {"http://", false, false},
+    {"https://", true, false},
+    {"http+srv://", false, true},
+    {"https+srv://", true, true},
+};
+
+/* Takes the scheme off the front; NULL: it is none of these. */
 static const char *parse_scheme(const char *text, struct url *url)
 {
-    url->tls = strncasecmp(text, "https://", 8) == 0;
-    if (url->tls)
-        return text + 8;
-    return strncasecmp(text, "http://", 7) == 0 ? text + 7 : NULL;
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        size_t length = strlen(schemes[i].text);
+
+        if (strncasecmp(text, schemes[i].text, length) != 0)
+            continue;
+        url->tls = schemes[i].tls;
+        url->is_srv = schemes[i].is_srv;
+        return text + length;
+    }
+    return NULL;
 }
 
 static const char *parse_port(const char *text, const char *end, struct url *url)
@@ -295,10 +312,36 @@ static const char *parse_host_name(const char *text, size_t length, struct url *
     return wrong;
 }
 
+/* Behind a label like "_api" and its dot; NULL: there is none. */
+static const char *behind_underscored(const char *name)
+{
+    size_t length = strcspn(name, ".");
+
+    return name[0] == '_' && length > 1 && name[length] == '.' ? name + length + 1 : NULL;
+}
+
+/* RFC 2782, "The format of the SRV RR". */
+static const char *parse_service(const char *text, size_t length, struct url *url)
+{
+    const char *protocol, *domain;
+    const char *wrong = parse_host_name(text, length, url);
+
+    url->srv_name = url->host;
+    url->host = NULL;
+    if (wrong != NULL)
+        return wrong;
+    protocol = behind_underscored(url->srv_name);
+    domain = protocol != NULL ? behind_underscored(protocol) : NULL;
+    if (domain == NULL || domain[0] == '\0')
+        return "with +srv, the host must be _service._proto.domain, like _api._tcp.users.internal";
+    url->host = mem_strdup(domain);
+    return NULL;
+}
+
 /* text[0..length): "host" or "[::1]"; *end is set to what follows. */
 static const char *parse_host(const char *text, size_t length, const char **end, struct url *url)
 {
-    if (length > 0 && text[0] == '[') {
+    if (length > 0 && text[0] == '[' && !url->is_srv) {
         *end = memchr(text, ']', length);
         if (*end == NULL)
             return "a ']' is missing";
@@ -307,6 +350,8 @@ static const char *parse_host(const char *text, size_t length, const char **end,
     *end = memchr(text, ':', length);
     if (*end == NULL)
         *end = text + length;
+    if (url->is_srv)
+        return parse_service(text, (size_t)(*end - text), url);
     return parse_host_name(text, (size_t)(*end - text), url);
 }
 
@@ -314,7 +359,7 @@ static const char *parse_authority(const char *text, size_t length, struct url *
 {
     const char *end;
     const char *wrong;
-    bool is_ipv6 = length > 0 && text[0] == '[';
+    bool is_ipv6 = length > 0 && text[0] == '[' && !url->is_srv;
 
     if (memchr(text, '@', length) != NULL)
         return "user names in a URL are not allowed";
@@ -327,6 +372,8 @@ static const char *parse_authority(const char *text, size_t length, struct url *
         return NULL;
     if (*end != ':')
         return "only ':' and a port may follow the host";
+    if (url->is_srv)
+        return "with +srv, there must be no port: each SRV record has its own";
     wrong = parse_port(end + 1, text + length, url);
     free(url->authority);
     url->authority = mem_printf(is_ipv6 ? "[%s]:%u" : "%s:%u", url->host, (unsigned)url->port);
@@ -365,7 +412,7 @@ static const char *parse(const char *text, struct url *url)
     size_t length;
 
     if (authority == NULL)
-        return "it must start with http:// or https://";
+        return "it must start with http://, https://, http+srv:// or https+srv://";
     if (strlen(text) > MAX_URL_LENGTH)
         return "it is longer than 8192 bytes";
     if (strchr(text, '#') != NULL)
@@ -394,58 +441,10 @@ const char *url_parse(const char *text, struct url *url)
 
 void url_release(struct url *url)
 {
+    free(url->srv_name);
     free(url->host);
     free(url->authority);
     free(url->path);
     free(url->query);
     *url = (struct url){0};
-}
-
-char *url_target(const struct url *url, const char *path, const char *query)
-{
-    const char *below = path != NULL ? path : "";
-    const char *own_query = url->query != NULL ? url->query : "";
-    const char *more_query = query != NULL ? query : "";
-    size_t length = strlen(url->path);
-
-    if (below[0] == '/' && url->path[length - 1] == '/')
-        length--;
-    return mem_printf("%.*s%s%s%s%s%s", (int)length, url->path, below,
-                      own_query[0] != '\0' || more_query[0] != '\0' ? "?" : "", own_query,
-                      own_query[0] != '\0' && more_query[0] != '\0' ? "&" : "", more_query);
-}
-
-static char *append_encoded(char *out, const char *bytes, size_t length)
-{
-    static const char digits[] = "0123456789ABCDEF";
-
-    for (size_t i = 0; i < length; i++) {
-        unsigned char byte = (unsigned char)bytes[i];
-
-        if (is_one_of(bytes[i], UNRESERVED)) {
-            *out++ = bytes[i];
-        } else {
-            *out++ = '%';
-            *out++ = digits[byte >> 4];
-            *out++ = digits[byte & 15];
-        }
-    }
-    return out;
-}
-
-char *url_query_add(char *query, const char *name, size_t name_length, const char *value,
-                    size_t value_length)
-{
-    size_t used = query != NULL ? strlen(query) : 0;
-    char *end;
-
-    query = mem_realloc(query, used + 3 * (name_length + value_length) + sizeof "&=");
-    end = query + used;
-    if (used > 0)
-        *end++ = '&';
-    end = append_encoded(end, name, name_length);
-    *end++ = '=';
-    end = append_encoded(end, value, value_length);
-    *end = '\0';
-    return query;
 }

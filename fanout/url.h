@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 struct url {
-    bool tls;        /* https */
-    char *host;      /* lower case; without brackets for IPv6 */
+    bool tls;        /* https, https+srv */
+    bool is_srv;     /* the host is a service, whose SRV records have the ports (RFC 2782) */
+    char *srv_name;  /* lower case: "_api._tcp.users.internal"; NULL: none */
+    char *host;      /* lower case; without brackets for IPv6; of a service: "users.internal" */
     bool host_is_ip; /* numeric, needs no resolver */
     uint16_t port;   /* 80 and 443 where the URL has none */
     char *authority; /* what stands in the Host field: "users.internal:8081", "[::1]:80" */
@@ -21,13 +23,18 @@ struct url {
 };
 
 /*
- * Takes an absolute http or https URL apart (RFC 3986). NULL on success; otherwise what is
- * wrong, static ("user names in a URL are not allowed"), and *url is empty. Refused: other
- * schemes, user info, fragments, spaces, control and non-ASCII bytes, bad percent-encoding,
- * dot segments, port 0.
+ * Takes an absolute http, https, http+srv or https+srv URL apart (RFC 3986). NULL on success;
+ * otherwise what is wrong, static ("user names in a URL are not allowed"), and *url is empty.
+ * Refused: other schemes, user info, fragments, spaces, control and non-ASCII bytes, bad
+ * percent-encoding, dot segments, port 0; with +srv, any port, and hosts that are not
+ * _service._proto.domain.
  */
 const char *url_parse(const char *text, struct url *url);
 void url_release(struct url *url);
+
+/* The URL as others read it, with http or https and the host that is spoken to. Owned by the
+ * caller. */
+char *url_plain(const struct url *url);
 
 /*
  * Whether a caller's path may be appended below an upstream's path. NULL: it may; otherwise

@@ -3,62 +3,96 @@
 
 #include "fanout/budget.h"
 #include "fanout/clock.h"
+#include "fanout/decimal.h"
 #include "fanout/fanout.h"
 #include "fanout/gather.h"
+#include "fanout/limiter.h"
 #include "fanout/mem.h"
+#include "fanout/upstream.h"
+#include "fanout/upstream_health.h"
+#include "service/caller.h"
 #include "service/document.h"
+#include "service/pieces.h"
 #include "service/plan.h"
 #include "service/reply.h"
 #include "service/worker.h"
 
 #include <stdlib.h>
 
-#define RETRY_AFTER_SECONDS "1"
-
 struct aggregate {
     struct call *call;
     struct plan plan;
     struct document *document;
     struct gather *gather;
-    struct budget *budget; /* of bytes of answers */
+    struct fanout *fanout;
+    struct limiter_caller *caller; /* NULL: every request is for itself */
 };
 
 static void aggregate_free(struct aggregate *aggregate)
 {
     if (aggregate->document != NULL)
         document_free(aggregate->document);
+    limiter_caller_release(aggregate->caller);
     plan_release(&aggregate->plan);
     free(aggregate);
 }
 
-static void refuse_for_memory(struct call *call)
+/* Until the breakers that are open let somebody try again. */
+static uint64_t longest_break_us(const struct plan *plan, uint64_t now_us)
+{
+    uint64_t longest_us = 0;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        struct upstream_health_view view;
+
+        upstream_health_look(plan->fetches[i].upstream->health, now_us, &view);
+        if (view.breaker.opens_probes_in_us > longest_us)
+            longest_us = view.breaker.opens_probes_in_us;
+    }
+    return longest_us;
+}
+
+/* Of a 503 (RFC 9110, section 10.2.3): when those who wait now will have been served, and whom
+ * nobody asks will be asked again. */
+static void tell_when_to_retry(struct aggregate *aggregate)
+{
+    uint64_t now_us = clock_now_us();
+    uint64_t seconds = limiter_retry_after_seconds(fanout_limiter(aggregate->fanout), now_us);
+    uint64_t break_seconds = (longest_break_us(&aggregate->plan, now_us) + 999999) / 1000000;
+    char text[DECIMAL_SIZE + 1];
+
+    *decimal_write(text, seconds > break_seconds ? seconds : break_seconds) = '\0';
+    reply_header(aggregate->call, "Retry-After", text);
+}
+
+static void refuse_for_memory(struct aggregate *aggregate)
 {
     struct problem problem;
 
     problem_set(&problem, 503, "too many bytes of answers are held already (option max_memory)");
-    reply_header(call, "Retry-After", RETRY_AFTER_SECONDS);
-    reply_problem(call, &problem);
+    tell_when_to_retry(aggregate);
+    reply_problem(aggregate->call, &problem);
 }
 
 static void answer(struct aggregate *aggregate)
 {
-    const struct document *document = aggregate->document;
+    struct document *document = aggregate->document;
     struct call *call = aggregate->call;
     unsigned status = document_http_status(document);
-    struct buf body;
+    struct pieces body;
 
-    buf_init_budgeted(&body, BUF_UNLIMITED, aggregate->budget);
+    pieces_init(&body, fanout_budget(aggregate->fanout));
     if (!document_write(document, clock_now_us() - call->started_us, &body)) {
-        buf_release(&body);
-        refuse_for_memory(call);
+        pieces_release(&body);
+        refuse_for_memory(aggregate);
         return;
     }
     reply_header(call, "X-Fanout-Complete", document_is_complete(document) ? "true" : "false");
     if (status == 503)
-        reply_header(call, "Retry-After", RETRY_AFTER_SECONDS);
+        tell_when_to_retry(aggregate);
     if (reply_is_logged(call, status))
         document_summarise(document, call->note, sizeof call->note);
-    reply_json(call, status, &body);
+    reply_pieces(call, status, &body);
 }
 
 static void on_result(void *arg, size_t index, struct fetch_result *result)
@@ -89,29 +123,58 @@ static void on_stop(void *arg)
     gather_end(aggregate->gather, OUTCOME_CANCELLED, "the service stopped");
 }
 
+static struct gather_plan plan_of(const struct aggregate *aggregate)
+{
+    const struct plan *plan = &aggregate->plan;
+    const struct config_endpoint *endpoint = plan->endpoint;
+
+    return (struct gather_plan){
+        .requests = plan->fetches,
+        .count = plan->count,
+        .deadline_us = plan->deadline_us,
+        .soft_deadline_us = endpoint->soft_deadline_us,
+        .needed = plan_needed(plan),
+        .early = endpoint->early,
+        .fail_fast = endpoint->fail_fast,
+        .priority = (enum limiter_priority)endpoint->priority,
+        .caller = aggregate->caller,
+    };
+}
+
+static void start(struct aggregate *aggregate, struct worker *worker)
+{
+    struct gather_plan plan;
+
+    aggregate->document = document_new(&aggregate->plan);
+    aggregate->caller = caller_take(fanout_limiter(aggregate->fanout),
+                                    worker_service(worker)->config, aggregate->call);
+    aggregate->call->hooks =
+        (struct call_hooks){.on_gone = on_gone, .on_stop = on_stop, .arg = aggregate};
+    plan = plan_of(aggregate);
+    aggregate->gather = gather_start(
+        worker_engine(worker), &plan,
+        (struct gather_sink){.on_result = on_result, .on_done = on_done, .arg = aggregate});
+}
+
 void aggregate_start(struct worker *worker, struct call *call,
                      const struct config_endpoint *endpoint)
 {
     const struct service *service = worker_service(worker);
     struct aggregate *aggregate = mem_zalloc(sizeof *aggregate);
-    struct plan *plan = &aggregate->plan;
+    struct budget *budget = fanout_budget(service->fanout);
     struct problem problem;
 
     aggregate->call = call;
-    aggregate->budget = fanout_budget(service->fanout);
-    if (budget_used(aggregate->budget) >= aggregate->budget->max_bytes) {
-        refuse_for_memory(call);
+    aggregate->fanout = service->fanout;
+    if (budget_used(budget) >= budget->max_bytes) {
+        refuse_for_memory(aggregate);
         aggregate_free(aggregate);
         return;
     }
-    if (!plan_make(plan, call, service->config, service->fanout, endpoint, &problem)) {
+    if (!plan_make(&aggregate->plan, call, service->config, service->fanout, endpoint, &problem)) {
         reply_problem(call, &problem);
         aggregate_free(aggregate);
         return;
     }
-    aggregate->document = document_new(plan);
-    call->hooks = (struct call_hooks){.on_gone = on_gone, .on_stop = on_stop, .arg = aggregate};
-    aggregate->gather = gather_start(
-        worker_engine(worker), &(struct gather_plan){plan->fetches, plan->count, plan->deadline_us},
-        (struct gather_sink){.on_result = on_result, .on_done = on_done, .arg = aggregate});
+    start(aggregate, worker);
 }

@@ -1,12 +1,11 @@
 /*
- * The configuration: reads a file into one immutable snapshot, fills in the defaults, and checks
- * what can be checked only when the whole file is known.
+ * The configuration: reads a file into one immutable snapshot, and looks up what stands elsewhere
+ * in it when the whole file is known.
  */
 #include "service/config_internal.h"
 
 #include "fanout/mem.h"
 
-#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,107 +68,21 @@ const char *config_file_name(struct config_loader *loader, const char *path)
     return files->items[files->count++];
 }
 
-static size_t add_upstream(struct config *config, const char *name)
-{
-    config->upstreams =
-        mem_realloc(config->upstreams, (config->upstream_count + 1) * sizeof config->upstreams[0]);
-    config->upstreams[config->upstream_count] =
-        (struct upstream_settings){.name = mem_strdup(name)};
-    return config->upstream_count++;
-}
-
-static size_t add_endpoint(struct config *config, const char *path)
-{
-    config->endpoints =
-        mem_realloc(config->endpoints, (config->endpoint_count + 1) * sizeof config->endpoints[0]);
-    config->endpoints[config->endpoint_count] = (struct config_endpoint){.path = mem_strdup(path)};
-    return config->endpoint_count++;
-}
-
-const struct config_frame *config_frame_begin(struct config_loader *loader,
-                                              enum config_section_kind kind, const char *title)
-{
-    struct config_frame *frame;
-
-    loader->frames =
-        mem_realloc(loader->frames, (loader->frame_count + 1) * sizeof loader->frames[0]);
-    frame = &loader->frames[loader->frame_count++];
-    *frame = (struct config_frame){.kind = kind, .title = mem_strdup(title), .begin = loader->spot};
-    if (kind == SECTION_UPSTREAM)
-        frame->index = add_upstream(loader->config, title);
-    if (kind == SECTION_ENDPOINT)
-        frame->index = add_endpoint(loader->config, title);
-    return frame;
-}
-
-static void take_default_item(struct config_loader *loader, const struct config_frame *frame,
-                              const struct config_option *option, const char *text)
-{
-    struct config_value value = {.loader = loader, .option = option, .text = text};
-    bool ok;
-
-    value.object = config_object(loader->config, frame->kind, frame->index);
-    buf_init(&value.why, BUF_UNLIMITED);
-    ok = option->type->read(&value);
-    assert(ok); /* the tables hold good defaults */
-    (void)ok;
-    buf_release(&value.why);
-}
-
-static void take_default(struct config_loader *loader, const struct config_frame *frame,
-                         const struct config_option *option)
-{
-    char *text = mem_strdup(option->fallback);
-    char *rest = text, *item;
-
-    while ((item = option->type->is_list ? strsep(&rest, " ") : text) != NULL) {
-        take_default_item(loader, frame, option, item);
-        if (!option->type->is_list)
-            break;
-    }
-    free(text);
-}
-
-void config_frame_end(struct config_loader *loader, const struct config_frame *frame)
-{
-    const struct config_section *section = config_section(frame->kind);
-
-    for (size_t i = 0; i < section->option_count; i++) {
-        const struct config_option *option = &section->options[i];
-
-        if (frame->seen[i].line > 0)
-            continue;
-        if (option->fallback == NULL)
-            config_report(loader, frame->begin, frame, "%s is missing (%s)", option->name,
-                          option->help);
-        else if (option->fallback[0] != '\0')
-            take_default(loader, frame, option);
-    }
-}
-
-/* Where an option of a section stands; where the section does if it is not given. */
-static struct config_spot spot_of(const struct config_frame *frame, const char *name)
-{
-    const struct config_option *option = config_section_find(frame->kind, name);
-    struct config_spot seen = frame->seen[option - config_section(frame->kind)->options];
-
-    return seen.line > 0 ? seen : frame->begin;
-}
-
-static void report_unknown_upstream(struct config_loader *loader,
-                                    const struct config_reference *reference,
-                                    const struct config_frame *frame)
+void config_report_unknown_upstream(struct config_loader *loader, struct config_spot spot,
+                                    const struct config_frame *frame, const char *name)
 {
     const struct config *config = loader->config;
     const char **names = mem_array(config->upstream_count + 1, sizeof names[0]);
     struct buf hint;
+    size_t count = 0;
 
     buf_init(&hint, BUF_UNLIMITED);
     for (size_t i = 0; i < config->upstream_count; i++)
-        names[i] = config->upstreams[i].name;
-    config_suggest(&hint, reference->name, names);
-    config_report(loader, reference->spot, frame, "unknown upstream '%.80s'%.*s", reference->name,
-                  (int)hint.len, hint.len > 0 ? hint.data : "");
+        if (frame->kind != SECTION_UPSTREAM || i != frame->index) /* nobody means itself */
+            names[count++] = config->upstreams[i].name;
+    config_suggest(&hint, name, names);
+    config_report(loader, spot, frame, "unknown upstream '%.80s'%.*s", name, (int)hint.len,
+                  hint.len > 0 ? hint.data : "");
     buf_release(&hint);
     free(names);
 }
@@ -192,7 +105,7 @@ static void resolve(struct config_loader *loader, const struct config_reference 
     size_t index;
 
     if (upstream == NULL) {
-        report_unknown_upstream(loader, reference, frame);
+        config_report_unknown_upstream(loader, reference->spot, frame, reference->name);
         return;
     }
     index = (size_t)(upstream - config->upstreams);
@@ -230,112 +143,31 @@ static void force_transport(struct config *config)
         config->upstreams[i].transport = TRANSPORT_CURL;
 }
 
-static void check_endpoint(struct config_loader *loader, const struct config_frame *frame)
-{
-    const struct config_endpoint *endpoint = &loader->config->endpoints[frame->index];
-
-    if (endpoint->require.kind == REQUIRE_COUNT &&
-        endpoint->require.count > endpoint->upstream_count)
-        config_report(loader, spot_of(frame, "require"), frame,
-                      "require %zu can't be met by %zu upstream%s", endpoint->require.count,
-                      endpoint->upstream_count, endpoint->upstream_count == 1 ? "" : "s");
-}
-
-static void check_top(struct config_loader *loader, const struct config_frame *frame)
-{
-    const struct config *config = loader->config;
-    uint16_t port = config->has_demo_listen ? address_port(&config->demo_listen) : 0;
-
-    for (size_t i = 0; i < config->listen_count && port != 0; i++)
-        if (address_port(&config->listen[i]) == port)
-            config_report(loader, spot_of(frame, "demo_listen"), NULL,
-                          "demo_listen needs another port than listen has");
-}
-
-static void check_resolver(struct config_loader *loader, const struct config_frame *frame)
-{
-    if (loader->config->resolver.min_ttl_us > loader->config->resolver.max_ttl_us)
-        config_report(loader, spot_of(frame, "min_ttl"), frame,
-                      "min_ttl must not be longer than max_ttl");
-}
-
-static void check_tls_option(struct config_loader *loader, const struct config_frame *frame,
-                             const char *name, bool is_set)
-{
-    if (is_set)
-        config_report(loader, spot_of(frame, name), frame,
-                      "%s is for https:// upstreams, and the url is http://", name);
-}
-
-static void check_upstream(struct config_loader *loader, const struct config_frame *frame)
-{
-    struct upstream_settings *upstream = &loader->config->upstreams[frame->index];
-
-    upstream->denied = &loader->config->denied;
-    if (!upstream->url.tls) {
-        check_tls_option(loader, frame, "ca", upstream->ca != NULL);
-        check_tls_option(loader, frame, "cert", upstream->cert != NULL);
-        check_tls_option(loader, frame, "key", upstream->key != NULL);
-        check_tls_option(loader, frame, "tls_verify", !upstream->tls_verify);
-        return;
-    }
-    if (upstream->cert != NULL && upstream->key == NULL)
-        config_report(loader, spot_of(frame, "cert"), frame,
-                      "cert needs key as well (it may be the same file)");
-    if (upstream->key != NULL && upstream->cert == NULL)
-        config_report(loader, spot_of(frame, "key"), frame,
-                      "key needs cert as well (it may be the same file)");
-}
-
-/* What one option says against another; only good values are compared. */
-static void check_frame(struct config_loader *loader, const struct config_frame *frame)
-{
-    switch (frame->kind) {
-    case SECTION_TOP:
-        check_top(loader, frame);
-        break;
-    case SECTION_RESOLVER:
-        check_resolver(loader, frame);
-        break;
-    case SECTION_UPSTREAM:
-        check_upstream(loader, frame);
-        break;
-    case SECTION_ENDPOINT:
-        check_endpoint(loader, frame);
-        break;
-    default:
-        break;
-    }
-}
-
 /* The sections that nobody wrote. */
 static void add_missing_sections(struct config_loader *loader)
 {
-    struct config *config = loader->config;
-    bool has_resolver = false;
-
-    for (size_t i = 0; i < loader->frame_count; i++)
-        has_resolver = has_resolver || loader->frames[i].kind == SECTION_RESOLVER;
-    if (!has_resolver)
-        config_frame_end(loader, config_frame_begin(loader, SECTION_RESOLVER, NULL));
-    if (config->endpoint_count == 0)
-        config_frame_end(loader, config_frame_begin(loader, SECTION_ENDPOINT, DEFAULT_ENDPOINT));
+    if (config_frame_first(loader, SECTION_RESOLVER) == NULL)
+        config_frame_begin(loader, SECTION_RESOLVER, NULL);
+    if (loader->config->endpoint_count == 0)
+        config_frame_begin(loader, SECTION_ENDPOINT, DEFAULT_ENDPOINT);
 }
 
 static void finish(struct config_loader *loader)
 {
-    config_frame_end(loader, &loader->frames[0]);
     add_missing_sections(loader);
     if (loader->config->upstream_count == 0)
         config_report(loader, loader->spot, NULL,
                       "an upstream is missing, like: upstream users { url = "
                       "\"http://users.internal:8081/\" }");
-    for (size_t i = 0; i < loader->frame_count; i++)
+    config_frames_fill(loader);
+    for (size_t i = 0; i < loader->frame_count; i++) {
         if (loader->frames[i].kind == SECTION_ENDPOINT)
             fill_endpoint(loader, &loader->frames[i]);
+        else if (loader->frames[i].kind == SECTION_UPSTREAM)
+            config_link_fallback(loader, &loader->frames[i]);
+    }
     force_transport(loader->config);
-    for (size_t i = 0; i < loader->frame_count && loader->error_count == 0; i++)
-        check_frame(loader, &loader->frames[i]);
+    config_check(loader);
 }
 
 static void loader_release(struct config_loader *loader)
@@ -343,9 +175,7 @@ static void loader_release(struct config_loader *loader)
     for (size_t i = 0; i < loader->files.count; i++)
         free(loader->files.items[i]);
     free(loader->files.items);
-    for (size_t i = 0; i < loader->frame_count; i++)
-        free(loader->frames[i].title);
-    free(loader->frames);
+    config_frames_release(loader);
     for (size_t i = 0; i < loader->reference_count; i++)
         free(loader->references[i].name);
     free(loader->references);
@@ -391,6 +221,7 @@ void config_free(struct config *config)
     free((char *)config->resolver.servers);
     deny_list_release(&config->denied);
     free(config->listen);
+    free(config->fair_header);
     free(config->file);
     free(config);
 }

@@ -25,6 +25,13 @@ struct require {
 
 enum shape { SHAPE_LIST, SHAPE_MAP };
 
+/* Between whom turns are taken where fetches wait. */
+enum fair_by {
+    FAIR_BY_ADDRESS, /* of the client */
+    FAIR_BY_REQUEST, /* every request for itself */
+    FAIR_BY_HEADER,  /* the value of a field of the request; by address where it is missing */
+};
+
 struct config_endpoint {
     char *path;              /* "/fetch-multiple" */
     const size_t *upstreams; /* indexes into config.upstreams, in the order asked */
@@ -32,6 +39,10 @@ struct config_endpoint {
     struct require require;
     enum shape shape;
     uint64_t deadline_us;
+    uint64_t soft_deadline_us; /* from then on what require asks for is enough; CLOCK_NEVER */
+    bool early;                /* what require asks for is enough at any time */
+    bool fail_fast;            /* the end, once what require asks for can't be had any more */
+    unsigned priority;         /* as enum limiter_priority */
 };
 
 struct config_written;
@@ -45,6 +56,10 @@ struct config {
     unsigned workers; /* auto is already turned into a number */
     unsigned max_in_flight;
     unsigned max_queue;
+    uint64_t shed_target_us;   /* a standing queue: waits longer than this … */
+    uint64_t shed_interval_us; /* … for this long; CLOCK_NEVER: none is seen in it */
+    enum fair_by fair_by;
+    char *fair_header; /* for FAIR_BY_HEADER */
     uint64_t deadline_us;
     uint64_t drain_timeout_us;
     size_t max_request_bytes;   /* body of a POST */

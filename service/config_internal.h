@@ -5,8 +5,10 @@
  *   config_parse    libConfuse's events: sections and options, with their places
  *   config_schema   the tables: every option is one row
  *   config_values   the types of single values,  config_lists  those of lists,
- *   config_pem      that of certificates and keys
- *   config          puts it together, and checks what needs the whole file
+ *   config_pem      that of certificates and keys,  config_policies  those of policies
+ *   config_frames   what each section was given, and what it takes from defaults
+ *   config_checks   what one option says against another
+ *   config          puts it together
  *   config_print    writes it out again
  */
 #ifndef SERVICE_CONFIG_INTERNAL_H
@@ -16,7 +18,7 @@
 #include "service/config.h"
 
 /* The most options that a section may have. */
-#define CONFIG_MAX_OPTIONS 40
+#define CONFIG_MAX_OPTIONS 64
 
 /* Stands in a text for the '$' of ${NAME}, so that a '$' that is just one is told apart. */
 #define CONFIG_VARIABLE_MARK '\001'
@@ -26,6 +28,7 @@
 enum config_section_kind {
     SECTION_TOP,
     SECTION_RESOLVER,
+    SECTION_DEFAULTS,
     SECTION_UPSTREAM,
     SECTION_ENDPOINT,
     SECTION_COUNT,
@@ -65,6 +68,11 @@ struct config_type {
                   const struct config *config, FILE *out);
 };
 
+/* A pointer to the option's member of the object. */
+#define MEMBER(type, value) ((type *)(void *)((char *)(value)->object + (value)->option->offset))
+#define CONST_MEMBER(type, object, option)                                                         \
+    ((const type *)(const void *)((const char *)(object) + (option)->offset))
+
 /* One row of a section's table. */
 struct config_option {
     const char *name;
@@ -88,6 +96,8 @@ struct config_section {
 const struct config_section *config_section(enum config_section_kind kind);
 /* NULL: no such option. */
 const struct config_option *config_section_find(enum config_section_kind kind, const char *name);
+/* Of an upstream's options: whether it is for https:// alone. */
+bool config_is_for_tls(const struct config_option *option);
 /* The index-th object of a kind: &config->upstreams[index], … */
 void *config_object(struct config *config, enum config_section_kind kind, size_t index);
 
@@ -102,6 +112,11 @@ extern const struct config_type config_workers;
 extern const struct config_type config_demo_address;
 extern const struct config_type config_url;
 extern const struct config_type config_require;
+extern const struct config_type config_count_or_none; /* unsigned, 0 for none */
+extern const struct config_type config_header_name;   /* char *; NULL for none */
+extern const struct config_type config_hedge;         /* struct hedge_settings */
+extern const struct config_type config_fallback;      /* struct fallback_settings, no index yet */
+extern const struct config_type config_fair_by;
 extern const struct config_type config_pem; /* char *, a path; NULL for the fallback's word */
 
 extern const struct config_type config_addresses;
@@ -112,6 +127,7 @@ extern const struct config_type config_statuses;
 extern const struct config_type config_methods;
 extern const struct config_type config_header_names;
 extern const struct config_type config_upstream_names;
+extern const struct config_type config_retry_on; /* struct retry_settings: two members of it */
 
 /* Says what is wrong with a value, to follow "OPTION 'TEXT': "; returns false. */
 bool config_refuse(struct config_value *value, const char *format, ...)
@@ -120,6 +136,18 @@ bool config_refuse(struct config_value *value, const char *format, ...)
 void config_suggest(struct buf *out, const char *wrong, const char *const *names);
 /* A whole number in decimal digits, from the option's least to its most. */
 bool config_read_number(struct config_value *value, uint64_t *number);
+/* In the option's range and in units; otherwise: what else the value may be, for messages:
+ * "none, or ". */
+bool config_read_duration(struct config_value *value, const char *otherwise, uint64_t *duration_us);
+/* Letters, digits and a few signs. */
+bool config_is_upstream_name(const char *name);
+/* For what may stand to the left of a ':' or alone, and be sent. */
+bool config_check_header_name(struct config_value *value, const char *name);
+/* "2xx", "404" or "200-299". */
+bool config_parse_statuses(const char *text, struct status_range *range);
+void config_print_statuses(const struct status_range *range, FILE *out);
+/* What stands between two items. */
+void config_print_comma(size_t index, FILE *out);
 /* In double quotes, escaped so that it reads back. Marks become ${…} again. */
 void config_print_quoted(const char *text, FILE *out);
 
@@ -130,6 +158,14 @@ struct config_frame {
     char *title;  /* NULL: the section has none */
     struct config_spot begin;
     struct config_spot seen[CONFIG_MAX_OPTIONS]; /* by option; line 0: not given */
+    bool is_inherited[CONFIG_MAX_OPTIONS];       /* then that is a place in `defaults` */
+};
+
+/* A good value in `defaults`. It is read again for each upstream that it holds for. */
+struct config_default {
+    const struct config_option *option;
+    char *text; /* variables and all */
+    struct config_spot spot;
 };
 
 /* An upstream's name in an endpoint, looked up when all are known. */
@@ -148,6 +184,10 @@ struct config_loader {
     struct config_frame *frames; /* the first is the top's */
     size_t frame_count;
     bool in_section; /* the last frame is open, not the first */
+    struct config_default *defaults;
+    size_t default_count;
+    struct upstream_settings defaults_object;   /* they are read into it to be checked */
+    bool is_default_blamed[CONFIG_MAX_OPTIONS]; /* for a clash, by an upstream's options */
     struct config_reference *references;
     size_t reference_count;
     struct cfg_t **parsers; /* libConfuse's, one for each file */
@@ -164,10 +204,28 @@ void config_report(struct config_loader *loader, struct config_spot spot,
 
 /* A copy that lives as long as the loader. */
 const char *config_file_name(struct config_loader *loader, const char *path);
-/* A section and its object; then, at its end, what it does not give is filled in. */
+
+/* A section and its object begin; at the end, what is missing is reported. */
 const struct config_frame *config_frame_begin(struct config_loader *loader,
                                               enum config_section_kind kind, const char *title);
 void config_frame_end(struct config_loader *loader, const struct config_frame *frame);
+/* Takes one value, or one item of a list, at the loader's spot. */
+void config_frame_read(struct config_loader *loader, const struct config_frame *frame,
+                       const struct config_option *option, const char *text);
+/* What sections do not give is taken from `defaults`, or from the tables. */
+void config_frames_fill(struct config_loader *loader);
+/* The first of a kind; NULL: none. */
+const struct config_frame *config_frame_first(const struct config_loader *loader,
+                                              enum config_section_kind kind);
+void config_frames_release(struct config_loader *loader);
+
+/* An upstream's name that there is not, and the nearest one. */
+void config_report_unknown_upstream(struct config_loader *loader, struct config_spot spot,
+                                    const struct config_frame *frame, const char *name);
+/* Looks up the upstream that stands in for a frame's. */
+void config_link_fallback(struct config_loader *loader, const struct config_frame *frame);
+/* Once all is filled in, if nothing was wrong so far. */
+void config_check(struct config_loader *loader);
 
 /*
  * Reads a file into out as libConfuse is to see it, and sets the spot; false after an error was

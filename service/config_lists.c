@@ -6,8 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Prints what stands between two items. */
-static void print_comma(size_t index, FILE *out)
+void config_print_comma(size_t index, FILE *out)
 {
     fputs(index > 0 ? ", " : " ", out);
 }
@@ -40,7 +39,7 @@ static void print_addresses(const struct config_option *option, const void *obje
     (void)object;
     fputc('{', out);
     for (size_t i = 0; i < config->listen_count; i++) {
-        print_comma(i, out);
+        config_print_comma(i, out);
         fprintf(out, "\"%s\"", address_print(&config->listen[i], text));
     }
     fputs(" }", out);
@@ -77,7 +76,7 @@ static void print_servers(const struct config_option *option, const void *object
     for (size_t i = 0; at != NULL && *at != '\0'; i++) {
         size_t length = strcspn(at, ",");
 
-        print_comma(i, out);
+        config_print_comma(i, out);
         fprintf(out, "\"%.*s\"", (int)length, at);
         at += length + (at[length] == ',');
     }
@@ -105,14 +104,13 @@ static void print_denied(const struct config_option *option, const void *object,
     (void)object;
     fputc('{', out);
     for (size_t i = 0; i < config->denied.count; i++) {
-        print_comma(i, out);
+        config_print_comma(i, out);
         fprintf(out, "\"%s\"", deny_print(&config->denied.ranges[i], text));
     }
     fputs(" }", out);
 }
 
-/* For what may stand to the left of a ':' or alone. */
-static bool check_header_name(struct config_value *value, const char *name)
+bool config_check_header_name(struct config_value *value, const char *name)
 {
     if (!header_name_is_valid(name, strlen(name)))
         return config_refuse(value, "not a header name");
@@ -137,7 +135,7 @@ static bool read_header(struct config_value *value)
          length > 0 && (content[length - 1] == ' ' || content[length - 1] == '\t'); length--)
         content[length - 1] = '\0';
     name = mem_strndup(value->text, (size_t)(colon - value->text));
-    ok = check_header_name(value, name);
+    ok = config_check_header_name(value, name);
     if (ok && !header_value_is_valid(content, length))
         ok = config_refuse(value, "the value of %s holds a control byte", name);
     else if (ok && header_list_find(&upstream->headers, name) != NULL)
@@ -161,7 +159,7 @@ static void print_headers(const struct config_option *option, const void *object
         const struct header *header = &upstream->headers.items[i];
         char *text = mem_printf("%s: %s", header->name, header->value);
 
-        print_comma(i, out);
+        config_print_comma(i, out);
         config_print_quoted(text, out);
         free(text);
     }
@@ -177,8 +175,7 @@ static bool is_status(const char *text, unsigned *status)
     return *status >= 100 && *status <= 599;
 }
 
-/* "2xx", "404" or "200-299". */
-static bool parse_status_range(const char *text, struct status_range *range)
+bool config_parse_statuses(const char *text, struct status_range *range)
 {
     if (text[0] >= '1' && text[0] <= '5' && strcmp(text + 1, "xx") == 0) {
         range->low = (unsigned)(text[0] - '0') * 100;
@@ -194,12 +191,12 @@ static bool parse_status_range(const char *text, struct status_range *range)
            range->low <= range->high;
 }
 
-static bool read_status(struct config_value *value)
+static bool read_success(struct config_value *value)
 {
     struct upstream_settings *upstream = value->object;
     struct status_range range;
 
-    if (!parse_status_range(value->text, &range))
+    if (!config_parse_statuses(value->text, &range))
         return config_refuse(value, "must be like 2xx, 404 or 200-299, from 100 to 599");
     upstream->success =
         mem_realloc(upstream->success, (upstream->success_count + 1) * sizeof range);
@@ -207,8 +204,18 @@ static bool read_status(struct config_value *value)
     return true;
 }
 
-static void print_statuses(const struct config_option *option, const void *object,
-                           const struct config *config, FILE *out)
+void config_print_statuses(const struct status_range *range, FILE *out)
+{
+    if (range->low == range->high)
+        fprintf(out, "%u", range->low);
+    else if (range->low % 100 == 0 && range->high == range->low + 99)
+        fprintf(out, "%uxx", range->low / 100);
+    else
+        fprintf(out, "%u-%u", range->low, range->high);
+}
+
+static void print_success(const struct config_option *option, const void *object,
+                          const struct config *config, FILE *out)
 {
     const struct upstream_settings *upstream = object;
 
@@ -216,15 +223,8 @@ static void print_statuses(const struct config_option *option, const void *objec
     (void)config;
     fputc('{', out);
     for (size_t i = 0; i < upstream->success_count; i++) {
-        const struct status_range *range = &upstream->success[i];
-
-        print_comma(i, out);
-        if (range->low == range->high)
-            fprintf(out, "%u", range->low);
-        else if (range->low % 100 == 0 && range->high == range->low + 99)
-            fprintf(out, "%uxx", range->low / 100);
-        else
-            fprintf(out, "%u-%u", range->low, range->high);
+        config_print_comma(i, out);
+        config_print_statuses(&upstream->success[i], out);
     }
     fputs(" }", out);
 }
@@ -264,7 +264,7 @@ static void print_methods(const struct config_option *option, const void *object
     for (unsigned i = 0; i < METHOD_COUNT; i++) {
         if ((upstream->allow_methods >> i & 1) == 0)
             continue;
-        print_comma(count++, out);
+        config_print_comma(count++, out);
         fputs(method_name((enum method)i), out);
     }
     fputs(" }", out);
@@ -275,7 +275,7 @@ static bool read_header_name(struct config_value *value)
     struct upstream_settings *upstream = value->object;
     struct string_list *list = &upstream->forward_headers;
 
-    if (!check_header_name(value, value->text))
+    if (!config_check_header_name(value, value->text))
         return false;
     for (size_t i = 0; i < list->count; i++)
         if (strcasecmp(list->items[i], value->text) == 0)
@@ -294,7 +294,7 @@ static void print_header_names(const struct config_option *option, const void *o
     (void)config;
     fputc('{', out);
     for (size_t i = 0; i < upstream->forward_headers.count; i++) {
-        print_comma(i, out);
+        config_print_comma(i, out);
         config_print_quoted(upstream->forward_headers.items[i], out);
     }
     fputs(" }", out);
@@ -324,7 +324,7 @@ static void print_upstream_names(const struct config_option *option, const void 
     (void)option;
     fputc('{', out);
     for (size_t i = 0; i < endpoint->upstream_count; i++) {
-        print_comma(i, out);
+        config_print_comma(i, out);
         fputs(config->upstreams[endpoint->upstreams[i]].name, out);
     }
     fputs(" }", out);
@@ -334,7 +334,7 @@ const struct config_type config_addresses = {true, read_address, print_addresses
 const struct config_type config_servers = {true, read_server, print_servers};
 const struct config_type config_denied = {true, read_denied, print_denied};
 const struct config_type config_headers = {true, read_header, print_headers};
-const struct config_type config_statuses = {true, read_status, print_statuses};
+const struct config_type config_statuses = {true, read_success, print_success};
 const struct config_type config_methods = {true, read_method, print_methods};
 const struct config_type config_header_names = {true, read_header_name, print_header_names};
 const struct config_type config_upstream_names = {true, read_upstream_name, print_upstream_names};

@@ -38,48 +38,6 @@ static bool has_variable(const char *text)
     return strchr(text, CONFIG_VARIABLE_MARK) != NULL;
 }
 
-/* What was written, to be printed as it was: secrets come by variables. */
-static void keep_written(const struct config_frame *frame, const struct config_option *option,
-                         const char *text)
-{
-    struct config *config = loading->config;
-
-    config->written =
-        mem_realloc(config->written, (config->written_count + 1) * sizeof config->written[0]);
-    config->written[config->written_count++] =
-        (struct config_written){.option = option, .index = frame->index, .text = mem_strdup(text)};
-}
-
-static void report_value(struct config_value *value, const struct config_frame *frame,
-                         const char *text)
-{
-    config_report(loading, loading->spot, frame, "%s '%.80s': %.*s", value->option->name, text,
-                  (int)value->why.len, value->why.data);
-}
-
-static void read_value(const struct config_frame *frame, const struct config_option *option,
-                       const char *text)
-{
-    struct config_value value = {.loader = loading, .option = option};
-    struct buf expanded;
-
-    value.object = config_object(loading->config, frame->kind, frame->index);
-    buf_init(&value.why, BUF_UNLIMITED);
-    buf_init(&expanded, BUF_UNLIMITED);
-    if (option->type->is_list || has_variable(text))
-        keep_written(frame, option, text);
-    if (config_text_expand(&value, text, &expanded)) {
-        if (!buf_append(&expanded, "", 1))
-            mem_abort();
-        value.text = expanded.data;
-        option->type->read(&value);
-    }
-    if (value.why.len > 0)
-        report_value(&value, frame, text);
-    buf_release(&expanded);
-    buf_release(&value.why);
-}
-
 static void report_double(const struct config_frame *frame, const char *what,
                           struct config_spot first)
 {
@@ -105,7 +63,7 @@ static void on_value_read(const struct config_option *option, const char *text, 
     if (seen->line == 0)
         *seen = loading->spot;
     if (text[0] != CONFIG_VARIABLE_MARK || text[1] != '\0')
-        read_value(frame, option, text);
+        config_frame_read(loading, frame, option, text);
     else if (option->least > 0)
         config_report(loading, loading->spot, frame, "%s must not be empty", option->name);
 }
@@ -119,15 +77,6 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *text, void *result)
     if (option != NULL)
         on_value_read(option, text, opt->nvalues == 1);
     return 0;
-}
-
-static bool is_upstream_name(const char *name)
-{
-    size_t length = strlen(name);
-
-    return length >= 1 && length <= 64 &&
-           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-               length;
 }
 
 static void check_path(const struct config_frame *frame)
@@ -149,7 +98,7 @@ static void check_title(const struct config_frame *frame)
         config_report(loading, frame->begin, frame, "a variable can't stand here");
     else if (frame->kind == SECTION_ENDPOINT)
         check_path(frame);
-    else if (frame->kind == SECTION_UPSTREAM && !is_upstream_name(frame->title))
+    else if (frame->kind == SECTION_UPSTREAM && !config_is_upstream_name(frame->title))
         config_report(loading, frame->begin, frame,
                       "a name is 1 to 64 letters, digits, '_', '.' and '-'");
 }
@@ -248,7 +197,7 @@ static const char *other_home(enum config_section_kind kind, const char *name)
         {SECTION_RESOLVER, "into resolver"},
     };
 
-    for (size_t i = 0; i < SECTION_COUNT; i++)
+    for (size_t i = 0; i < sizeof homes / sizeof homes[0]; i++)
         if (homes[i].kind != kind && config_section_find(homes[i].kind, name) != NULL)
             return homes[i].text;
     return NULL;
@@ -287,8 +236,8 @@ static void report_unknown(const char *name)
 
     buf_init(&hint, BUF_UNLIMITED);
     if (kind != SECTION_TOP && is_section_name(name))
-        buf_printf(&hint, " (is the '}' of %s %s missing?)", config_section(kind)->name,
-                   frame->title != NULL ? frame->title : "");
+        buf_printf(&hint, " (is the '}' of %s%s%s missing?)", config_section(kind)->name,
+                   frame->title != NULL ? " " : "", frame->title != NULL ? frame->title : "");
     else if (home != NULL)
         buf_printf(&hint, " (it belongs %s)", home);
     else

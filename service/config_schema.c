@@ -29,6 +29,7 @@ static const char *const key_labels[] = {"PRIVATE KEY", "RSA PRIVATE KEY", "EC P
                                          "ENCRYPTED PRIVATE KEY", NULL};
 static const char *const transports[] = {"auto", "curl", NULL};
 static const char *const shapes[] = {"list", "map", NULL};
+static const char *const priorities[] = {"high", "normal", "low", NULL};
 
 /* For lists, `least` is the least number of items. */
 /* clang-format off */
@@ -41,6 +42,12 @@ static const struct config_option top[] = {
      "the semaphore: fetches at once, over all callers and threads"},
     {"max_queue", &config_count, TOP(max_queue), "4096", 0, MILLION * 10, NULL,
      "fetches that may wait for a slot; more are refused at once"},
+    {"fair_by", &config_fair_by, TOP(fair_by), "address", 0, 0, NULL,
+     "between whom turns are taken: address, request, \"header NAME\""},
+    {"shed_target", &config_duration_or_none, TOP(shed_target_us), "none", 1, DAY, NULL,
+     "load shedding (CoDel): the longest wait in a standing queue; none: off"},
+    {"shed_interval", &config_duration, TOP(shed_interval_us), "100ms", 1, DAY, NULL,
+     "a queue that stood for longer is no burst"},
     {"deadline", &config_duration, TOP(deadline_us), "2s", 1, DAY, NULL,
      "an answer is sent by then, whatever is missing"},
     {"drain_timeout", &config_duration, TOP(drain_timeout_us), "8s", 0, DAY, NULL,
@@ -113,10 +120,16 @@ static const struct config_option upstream[] = {
      "for each address tried, TLS included"},
     {"queue_timeout", &config_duration_or_none, UPSTREAM(queue_timeout_us), "none", 0, DAY, NULL,
      "longest wait for a slot; none: until the deadline"},
+    {"attempt_timeout", &config_duration_or_none, UPSTREAM(attempt_timeout_us), "none", 1, DAY,
+     NULL, "for each attempt; none: what is left of timeout"},
+    {"deadline_header", &config_header_name, UPSTREAM(deadline_header), "X-Request-Deadline-Ms",
+     0, 0, NULL, "tells the upstream how many ms are left; none: not told"},
     {"idle_timeout", &config_duration, UPSTREAM(idle_timeout_us), "30s", 1, DAY, NULL,
      "a connection unused for longer is not used again"},
     {"max_in_flight", &config_count, UPSTREAM(max_in_flight), "64", 1, MILLION, NULL,
      "fetches at once from this upstream"},
+    {"min_in_flight", &config_count_or_none, UPSTREAM(min_in_flight), "none", 1, MILLION, NULL,
+     "adaptive concurrency limit, down to this; none: fixed"},
     {"transport", &config_choice, UPSTREAM(transport), "auto", 0, 0, transports,
      "curl: by libcurl alone; auto: by the lean way where it can be"},
     {"http2", &config_flag, UPSTREAM(http2), "false", 0, 0, NULL,
@@ -139,6 +152,53 @@ static const struct config_option upstream[] = {
      "a caller may send a body"},
     {"forward_headers", &config_header_names, UPSTREAM(forward_headers), "", 0, 0, NULL,
      "names of header fields that a caller may set"},
+    {"coalesce", &config_flag, UPSTREAM(coalesce), "false", 0, 0, NULL,
+     "identical GETs at one time are sent once"},
+    {"required", &config_flag, UPSTREAM(required), "false", 0, 0, NULL,
+     "if it fails, the whole request fails"},
+    {"fallback", &config_fallback, UPSTREAM(fallback), "none", 0, 0, NULL,
+     "stands in for a failure: a JSON value, or another upstream"},
+    {"retries", &config_count, UPSTREAM(retry.most), "0", 0, 10, NULL,
+     "attempts after the first one, at most"},
+    {"retry_on", &config_retry_on, UPSTREAM(retry),
+     "connect_refused connect_timeout connect_failed reset timeout 429 502 503 504", 1, 0, NULL,
+     "after which failures: codes and HTTP statuses"},
+    {"retry_unsafe", &config_flag, UPSTREAM(retry.unsafe), "false", 0, 0, NULL,
+     "also methods that are not idempotent, like POST"},
+    {"retry_backoff", &config_duration, UPSTREAM(retry.backoff_us), "25ms", 0, DAY, NULL,
+     "longest wait before the first retry, doubled each time; full jitter"},
+    {"retry_max_backoff", &config_duration, UPSTREAM(retry.max_backoff_us), "1s", 0, DAY, NULL,
+     "and never longer than this"},
+    {"retry_budget", &config_count, UPSTREAM(retry.budget_percent), "20", 0, 1000, NULL,
+     "retries and hedges, in percent of first attempts"},
+    {"retry_budget_floor", &config_count, UPSTREAM(retry.budget_floor), "3", 0, MILLION, NULL,
+     "and so many a second besides"},
+    {"hedge", &config_hedge, UPSTREAM(hedge), "none", 1, DAY, NULL,
+     "a second attempt beside the first, after this long or a quantile: p95"},
+    {"breaker", &config_flag, UPSTREAM(has_breaker), "false", 0, 0, NULL,
+     "circuit breaker: while it is open, nothing is asked"},
+    {"breaker_failure_rate", &config_count, UPSTREAM(breaker.failure_percent), "50", 0, 100, NULL,
+     "percent of calls failed that opens it; 0: never by rate"},
+    {"breaker_min_calls", &config_count, UPSTREAM(breaker.min_calls), "20", 1, MILLION, NULL,
+     "calls in the window before the rate counts"},
+    {"breaker_window", &config_duration, UPSTREAM(breaker.window_us), "10s", MS, DAY, NULL,
+     "the rolling window of the rate"},
+    {"breaker_consecutive", &config_count, UPSTREAM(breaker.max_consecutive), "0", 0, MILLION,
+     NULL, "failures in a row that open it; 0: never by them"},
+    {"breaker_open", &config_duration, UPSTREAM(breaker.open_us), "1s", 1, DAY, NULL,
+     "how long it stays open at first, doubled each time"},
+    {"breaker_max_open", &config_duration, UPSTREAM(breaker.max_open_us), "30s", 1, DAY, NULL,
+     "and never longer than this"},
+    {"breaker_probes", &config_count, UPSTREAM(breaker.max_probes), "1", 1, MILLION, NULL,
+     "calls at once while it is half-open"},
+    {"breaker_successes", &config_count, UPSTREAM(breaker.close_after), "2", 1, MILLION, NULL,
+     "of these that close it"},
+    {"eject_failures", &config_count, UPSTREAM(endpoints.max_failures), "5", 0, MILLION, NULL,
+     "failures in a row that set an address aside; 0: never"},
+    {"eject_time", &config_duration, UPSTREAM(endpoints.base_us), "5s", 1, DAY, NULL,
+     "for how long at first, longer each time"},
+    {"eject_max_time", &config_duration, UPSTREAM(endpoints.max_us), "1m", 1, DAY, NULL,
+     "and never longer than this"},
     {"ca", &config_pem, UPSTREAM(ca), "system", 0, 0, certificate_labels,
      "PEM file of trusted certificates, instead of the system's"},
     {"cert", &config_pem, UPSTREAM(cert), "none", 0, 0, certificate_labels,
@@ -158,6 +218,14 @@ static const struct config_option endpoint[] = {
      "results as a list, or as a map by id"},
     {"deadline", &config_duration, ENDPOINT(deadline_us), "", 1, DAY, NULL,
      "if not the deadline above"},
+    {"soft_deadline", &config_duration_or_none, ENDPOINT(soft_deadline_us), "none", 1, DAY, NULL,
+     "from then on, what require asks for is enough"},
+    {"early", &config_flag, ENDPOINT(early), "false", 0, 0, NULL,
+     "what require asks for is enough at any time"},
+    {"fail_fast", &config_flag, ENDPOINT(fail_fast), "false", 0, 0, NULL,
+     "answer as soon as require can't be met any more"},
+    {"priority", &config_choice, ENDPOINT(priority), "normal", 0, 0, priorities,
+     "who gets a slot sooner: high, normal or low"},
 };
 /* clang-format on */
 
@@ -167,6 +235,8 @@ _Static_assert(COUNT(upstream) <= CONFIG_MAX_OPTIONS && COUNT(top) <= CONFIG_MAX
 static const struct config_section sections[SECTION_COUNT] = {
     [SECTION_TOP] = {NULL, top, COUNT(top), false},
     [SECTION_RESOLVER] = {"resolver", resolver, COUNT(resolver), false},
+    /* All but the url, which is the first. */
+    [SECTION_DEFAULTS] = {"defaults", upstream + 1, COUNT(upstream) - 1, false},
     [SECTION_UPSTREAM] = {"upstream", upstream, COUNT(upstream), true},
     [SECTION_ENDPOINT] = {"endpoint", endpoint, COUNT(endpoint), true},
 };
@@ -184,6 +254,12 @@ const struct config_option *config_section_find(enum config_section_kind kind, c
         if (strcmp(section->options[i].name, name) == 0)
             return &section->options[i];
     return NULL;
+}
+
+bool config_is_for_tls(const struct config_option *option)
+{
+    return option->offset == UPSTREAM(ca) || option->offset == UPSTREAM(cert) ||
+           option->offset == UPSTREAM(key) || option->offset == UPSTREAM(tls_verify);
 }
 
 void *config_object(struct config *config, enum config_section_kind kind, size_t index)

@@ -13,11 +13,6 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A pointer to the option's member of the object. */
-#define MEMBER(type, value) ((type *)(void *)((char *)(value)->object + (value)->option->offset))
-#define CONST_MEMBER(type, object, option)                                                         \
-    ((const type *)(const void *)((const char *)(object) + (option)->offset))
-
 bool config_refuse(struct config_value *value, const char *format, ...)
 {
     va_list arguments;
@@ -29,6 +24,15 @@ bool config_refuse(struct config_value *value, const char *format, ...)
     va_end(arguments);
     free(text);
     return false;
+}
+
+bool config_is_upstream_name(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length >= 1 && length <= 64 &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+               length;
 }
 
 void config_suggest(struct buf *out, const char *wrong, const char *const *names)
@@ -85,9 +89,14 @@ static bool read_in_units(struct config_value *value, const struct units *units,
     return config_refuse(value, "must be %s%s", otherwise, units->shape);
 }
 
+bool config_read_duration(struct config_value *value, const char *otherwise, uint64_t *duration_us)
+{
+    return read_in_units(value, &units_of_time, otherwise, duration_us);
+}
+
 static bool read_duration(struct config_value *value)
 {
-    return read_in_units(value, &units_of_time, "", MEMBER(uint64_t, value));
+    return config_read_duration(value, "", MEMBER(uint64_t, value));
 }
 
 static void print_duration(const struct config_option *option, const void *object,
@@ -105,7 +114,7 @@ static bool read_duration_or_none(struct config_value *value)
         *MEMBER(uint64_t, value) = CLOCK_NEVER;
         return true;
     }
-    return read_in_units(value, &units_of_time, "none, or ", MEMBER(uint64_t, value));
+    return config_read_duration(value, "none, or ", MEMBER(uint64_t, value));
 }
 
 static void print_duration_or_none(const struct config_option *option, const void *object,
@@ -151,6 +160,28 @@ static void print_count(const struct config_option *option, const void *object,
 {
     (void)config;
     fprintf(out, "%u", *CONST_MEMBER(unsigned, object, option));
+}
+
+static bool read_count_or_none(struct config_value *value)
+{
+    if (strcmp(value->text, "none") == 0) {
+        *MEMBER(unsigned, value) = 0;
+        return true;
+    }
+    if (read_count(value))
+        return true;
+    value->why.len = 0;
+    return config_refuse(value, "must be none, or a number from %" PRIu64 " to %" PRIu64,
+                         value->option->least, value->option->most);
+}
+
+static void print_count_or_none(const struct config_option *option, const void *object,
+                                const struct config *config, FILE *out)
+{
+    if (*CONST_MEMBER(unsigned, object, option) == 0)
+        fputs("none", out);
+    else
+        print_count(option, object, config, out);
 }
 
 static bool read_long_count(struct config_value *value)
@@ -336,6 +367,7 @@ const struct config_type config_duration = {false, read_duration, print_duration
 const struct config_type config_duration_or_none = {false, read_duration_or_none,
                                                     print_duration_or_none};
 const struct config_type config_count = {false, read_count, print_count};
+const struct config_type config_count_or_none = {false, read_count_or_none, print_count_or_none};
 const struct config_type config_long_count = {false, read_long_count, print_long_count};
 const struct config_type config_size = {false, read_size, print_size};
 const struct config_type config_flag = {false, read_flag, print_flag};

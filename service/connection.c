@@ -99,6 +99,11 @@ static bool asks_to_stay(const struct call *call)
     return value != NULL && strncasecmp(value, "keep-alive", strlen("keep-alive")) == 0;
 }
 
+const struct address *connection_caller(const struct call *call)
+{
+    return &call->connection->caller;
+}
+
 bool connection_closes_after(const struct call *call)
 {
     const struct connection *connection = call->connection;
@@ -108,7 +113,7 @@ bool connection_closes_after(const struct call *call)
            (guard->wants_close && connection->answered + 1 == guard->heads_done);
 }
 
-void connection_answer(struct call *call, const char *head, size_t head_length, struct buf *body)
+void connection_answer(struct call *call, const char *head, size_t head_length, struct pieces *body)
 {
     struct connection *connection = call->connection;
     struct evhttp_request *request = call->request;

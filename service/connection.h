@@ -16,11 +16,11 @@
 #include <sys/queue.h>
 
 struct admission;
-struct buf;
 struct bufferevent;
 struct call;
 struct event_base;
 struct evhttp_request;
+struct pieces;
 struct timers;
 
 struct connection_settings {
@@ -70,12 +70,16 @@ bool connection_set_is_quiet(const struct connection_set *set);
 /* Tells every call that is not answered yet that the service stops. */
 void connection_set_stop(struct connection_set *set);
 
+/* Where the call came from; AF_UNSPEC: nobody knows. */
+const struct address *connection_caller(const struct call *call);
+
 /* For reply.c: whether this call's answer is its connection's last, and must say so. */
 bool connection_closes_after(const struct call *call);
 /*
  * For reply.c: sends the answer, at once where that is possible: the head, call->fields and the
  * body, which is taken over. The call is gone when it returns, or goes with the last byte.
  */
-void connection_answer(struct call *call, const char *head, size_t head_length, struct buf *body);
+void connection_answer(struct call *call, const char *head, size_t head_length,
+                       struct pieces *body);
 
 #endif

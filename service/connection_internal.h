@@ -34,8 +34,6 @@ enum connection_wait {
     WAIT_LINGER, /* for it to close */
 };
 
-struct buf;
-
 struct connection {
     struct connection_set *set;
     int fd;
@@ -74,11 +72,11 @@ void connection_stream_stop(struct connection *connection);
 /* An answer is out: if reading was stopped because too much had come meanwhile, it goes on. */
 void connection_stream_read_on(struct connection *connection);
 /*
- * Sends an answer: two pieces, and a body, which is taken over. False: some of it waits in the
- * output buffer until the caller has read more, or evhttp is done with reading.
+ * Sends an answer: the two parts of its head, and a body, which is taken over. False: some of it
+ * waits in the output buffer until the caller has read more, or evhttp is done with reading.
  */
 bool connection_stream_send(struct connection *connection, const struct iovec head[2],
-                            struct buf *body);
+                            struct pieces *body);
 /* Writes what waits. The connection may be gone when it returns. */
 void connection_stream_write(struct connection *connection);
 

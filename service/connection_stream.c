@@ -10,7 +10,9 @@
 
 #include "fanout/buf.h"
 #include "fanout/mem.h"
+#include "service/pieces.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -19,7 +21,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-#define READ_SIZE (16 * 1024)
+#define READ_SIZE    (16 * 1024)
+#define MOST_AT_ONCE 64 /* pieces */
 
 /* ---- reading ---- */
 
@@ -117,67 +120,103 @@ static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *in
         event_active(&connection->step, EV_TIMEOUT, 0);
 }
 
-static void on_body_sent(const void *data, size_t length, void *arg)
+/* ---- answers ---- */
+
+static void on_piece_sent(const void *data, size_t length, void *arg)
 {
     (void)data, (void)length;
-    buf_release(arg);
+    if (arg != NULL)
+        buf_release(arg);
+}
+
+/* With the last piece: all others have gone before. */
+static void on_answer_sent(const void *data, size_t length, void *arg)
+{
+    (void)data, (void)length;
+    pieces_release(arg);
     free(arg);
 }
 
-/* Without a copy: its bytes count against their budget until they are sent. */
-static void queue_body(struct evbuffer *output, struct buf *body, size_t skip)
+/* What is left of it when the first *skip bytes are not wanted, which become fewer. */
+static struct iovec rest_of(struct iovec piece, size_t *skip)
 {
-    struct buf *kept = mem_alloc(sizeof *kept);
+    size_t skipped = *skip < piece.iov_len ? *skip : piece.iov_len;
 
-    buf_move(kept, body);
-    if (kept->len == skip)
-        on_body_sent(NULL, 0, kept);
-    else if (evbuffer_add_reference(output, kept->data + skip, kept->len - skip, on_body_sent,
-                                    kept) != 0)
+    if (skipped == 0)
+        return piece;
+    *skip -= skipped;
+    return (struct iovec){(char *)piece.iov_base + skipped, piece.iov_len - skipped};
+}
+
+/* Without a copy: its bytes count against their budget until they are sent. */
+static void queue_piece(struct evbuffer *output, struct iovec piece,
+                        evbuffer_ref_cleanup_cb on_sent, void *arg)
+{
+    if (piece.iov_len == 0)
+        on_sent(NULL, 0, arg);
+    else if (evbuffer_add_reference(output, piece.iov_base, piece.iov_len, on_sent, arg) != 0)
         mem_abort();
 }
 
-static void queue(struct connection *connection, const struct iovec head[2], struct buf *body,
+static void queue_body(struct evbuffer *output, struct pieces *body, size_t skip)
+{
+    struct pieces *kept = mem_alloc(sizeof *kept);
+    size_t last;
+
+    *kept = *body;
+    last = pieces_count(kept) - 1;
+    assert(last == 0 || pieces_at(kept, last).iov_len > 0);
+    for (size_t i = 0; i < last; i++)
+        queue_piece(output, rest_of(pieces_at(kept, i), &skip), on_piece_sent,
+                    pieces_body_at(kept, i));
+    queue_piece(output, rest_of(pieces_at(kept, last), &skip), on_answer_sent, kept);
+}
+
+static void queue(struct connection *connection, const struct iovec head[2], struct pieces *body,
                   size_t written)
 {
     struct evbuffer *output = bufferevent_get_output(connection->stream);
 
     for (size_t i = 0; i < 2; i++) {
-        size_t skip = written < head[i].iov_len ? written : head[i].iov_len;
+        struct iovec rest = rest_of(head[i], &written);
 
-        if (evbuffer_add(output, (char *)head[i].iov_base + skip, head[i].iov_len - skip) != 0)
+        if (evbuffer_add(output, rest.iov_base, rest.iov_len) != 0)
             mem_abort();
-        written -= skip;
     }
     queue_body(output, body, written);
 }
 
 /* A socket that fails does so again, from the loop. */
 static size_t write_at_once(const struct connection *connection, const struct iovec head[2],
-                            const struct buf *body)
+                            const struct pieces *body)
 {
-    struct iovec pieces[] = {head[0], head[1], {body->data, body->len}};
+    struct iovec pieces[MOST_AT_ONCE];
+    size_t count = pieces_count(body) + 2;
     ssize_t written;
 
     /* What writing brings about must not happen below evhttp, nor pass what waits. */
     if (connection->is_taking ||
         evbuffer_get_length(bufferevent_get_output(connection->stream)) > 0)
         return 0;
-    written = writev(connection->fd, pieces, 3);
+    if (count > MOST_AT_ONCE)
+        count = MOST_AT_ONCE;
+    for (size_t i = 0; i < count; i++)
+        pieces[i] = i < 2 ? head[i] : pieces_at(body, i - 2);
+    written = writev(connection->fd, pieces, (int)count);
     return written > 0 ? (size_t)written : 0;
 }
 
 bool connection_stream_send(struct connection *connection, const struct iovec head[2],
-                            struct buf *body)
+                            struct pieces *body)
 {
-    size_t length = head[0].iov_len + head[1].iov_len + body->len;
+    size_t length = head[0].iov_len + head[1].iov_len + pieces_length(body);
     size_t written = write_at_once(connection, head, body);
 
     if (written < length) {
         queue(connection, head, body, written);
         return false;
     }
-    buf_release(body);
+    pieces_release(body);
     return true;
 }
 

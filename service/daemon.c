@@ -257,8 +257,10 @@ int daemon_run(const struct config *config)
     daemon.workers = mem_array(config->workers + 1, sizeof daemon.workers[0]);
     daemon.service.config = config;
     daemon.service.fanout = fanout_new(&(struct fanout_settings){
-        .max_in_flight = config->max_in_flight,
-        .max_queue = config->max_queue,
+        .limiter = {.max_in_flight = config->max_in_flight,
+                    .max_queue = config->max_queue,
+                    .shed_target_us = config->shed_target_us,
+                    .shed_interval_us = config->shed_interval_us},
         .max_memory_bytes = config->max_memory_bytes,
         .upstreams = config->upstreams,
         .upstream_count = config->upstream_count,

@@ -2,16 +2,17 @@
  * The answer document:
  *
  *   {"status":"partial","elapsed_ms":41.8,
- *    "results":[{"id":…,"ok":…,"status":…,"elapsed_ms":…,"attempts":…,"body":…}, …],
+ *    "results":[{"id":…,"ok":…,"status":…,"elapsed_ms":…,"attempts":…,"via":…,"body":…}, …],
  *    "errors":[{"id":…,"code":…,"message":…,"retryable":…}, …]}
  *
- * JSON bodies are spliced in as they came, byte for byte.
+ * JSON bodies are spliced in as they came, byte for byte: large ones as pieces of their own.
  */
 #include "service/document.h"
 
 #include "fanout/json.h"
 #include "fanout/mem.h"
 #include "fanout/upstream.h"
+#include "service/pieces.h"
 #include "service/plan.h"
 
 #include <stdio.h>
@@ -25,12 +26,15 @@ struct document {
     size_t ok_count;
     size_t timeout_count; /* failures by what they make of the HTTP status */
     size_t shed_count;
+    size_t abandoned_count; /* neither ok nor failures */
+    bool lacks_required;    /* a result of an upstream that is required is not ok */
     struct document_result {
         enum outcome outcome;
         unsigned status;
         unsigned attempts;
         uint64_t elapsed_us;
         bool retryable;
+        enum fetch_via via;
         enum body_kind body_kind;
         struct buf body;
         char *content_type; /* NULL: none */
@@ -71,6 +75,7 @@ void document_add(struct document *document, size_t index, struct fetch_result *
     kept->attempts = result->attempts;
     kept->elapsed_us = result->elapsed_us;
     kept->retryable = result->retryable;
+    kept->via = result->via;
     kept->body_kind = result->body_kind;
     buf_move(&kept->body, &result->body);
     if (shows_content_type(result->body_kind))
@@ -80,6 +85,10 @@ void document_add(struct document *document, size_t index, struct fetch_result *
     document->ok_count += result->outcome == OUTCOME_OK;
     document->timeout_count += outcome_info(result->outcome)->kind == OUTCOME_CLASS_TIMEOUT;
     document->shed_count += outcome_info(result->outcome)->kind == OUTCOME_CLASS_SHED;
+    document->abandoned_count += result->outcome == OUTCOME_ABANDONED;
+    if (result->outcome != OUTCOME_OK &&
+        document->plan->fetches[index].upstream->settings->required)
+        document->lacks_required = true;
 }
 
 bool document_is_complete(const struct document *document)
@@ -87,42 +96,35 @@ bool document_is_complete(const struct document *document)
     return document->ok_count == document->plan->count;
 }
 
-static size_t required_count(const struct plan *plan)
-{
-    switch (plan->require.kind) {
-    case REQUIRE_ALL:
-        return plan->count;
-    case REQUIRE_NONE:
-        return 0;
-    case REQUIRE_COUNT:
-        return plan->require.count;
-    case REQUIRE_ANY:
-        break;
-    }
-    return 1;
-}
-
 unsigned document_http_status(const struct document *document)
 {
-    size_t failed = document->plan->count - document->ok_count;
+    size_t failed = document->plan->count - document->ok_count - document->abandoned_count;
 
-    if (document->ok_count >= required_count(document->plan))
+    if (document->ok_count >= plan_needed(document->plan) && !document->lacks_required)
         return 200;
     if (document->timeout_count == failed)
         return 504;
     return document->shed_count == failed ? 503 : 502;
 }
 
+static bool has_failed(const struct document_result *result)
+{
+    return result->outcome != OUTCOME_OK && result->outcome != OUTCOME_ABANDONED;
+}
+
 void document_summarise(const struct document *document, char *out, size_t size)
 {
     size_t count = document->plan->count, first = 0;
-    int length =
-        snprintf(out, size, " ok=%zu failed=%zu", document->ok_count, count - document->ok_count);
+    size_t length = (size_t)snprintf(out, size, " ok=%zu failed=%zu", document->ok_count,
+                                     count - document->ok_count - document->abandoned_count);
 
-    while (first < count && document->results[first].outcome == OUTCOME_OK)
+    if (document->abandoned_count > 0)
+        length += (size_t)snprintf(out + length, size - length, " abandoned=%zu",
+                                   document->abandoned_count);
+    while (first < count && !has_failed(&document->results[first]))
         first++;
     if (first < count)
-        snprintf(out + length, size - (size_t)length, " first_failure=%s:%s",
+        snprintf(out + length, size - length, " first_failure=%s:%s",
                  document->plan->fetches[first].upstream->settings->name,
                  outcome_info(document->results[first].outcome)->name);
 }
@@ -146,9 +148,10 @@ static void write_bool(struct buf *out, bool value)
     buf_append_text(out, value ? "true" : "false");
 }
 
-static void write_body(const struct document_result *result, struct buf *out)
+static void write_body(struct document_result *result, struct pieces *pieces)
 {
-    const struct buf *body = &result->body;
+    struct buf *body = &result->body;
+    struct buf *out = &pieces->text;
 
     if (shows_content_type(result->body_kind)) {
         buf_append_text(out, ",\"content_type\":");
@@ -165,7 +168,7 @@ static void write_body(const struct document_result *result, struct buf *out)
         buf_append_text(out, "null");
         break;
     case BODY_JSON:
-        buf_append(out, body->data, body->len);
+        pieces_add_body(pieces, body);
         break;
     case BODY_TEXT:
         json_write_string(out, body->data, body->len);
@@ -186,9 +189,10 @@ static void write_error(const struct document_result *result, struct buf *out)
     write_bool(out, result->retryable);
 }
 
-static void write_result(const struct document *document, size_t index, struct buf *out)
+static void write_result(struct document *document, size_t index, struct pieces *pieces)
 {
-    const struct document_result *result = &document->results[index];
+    struct document_result *result = &document->results[index];
+    struct buf *out = &pieces->text;
     const char *id = document->plan->entries[index].id;
 
     if (document->plan->shape == SHAPE_MAP) {
@@ -208,7 +212,12 @@ static void write_result(const struct document *document, size_t index, struct b
     buf_append_ms(out, result->elapsed_us);
     buf_append_text(out, ",\"attempts\":");
     buf_append_unsigned(out, result->attempts);
-    write_body(result, out);
+    if (result->via != FETCH_VIA_FIRST) {
+        buf_append_text(out, ",\"via\":\"");
+        buf_append_text(out, fetch_via_name(result->via));
+        buf_append_text(out, "\"");
+    }
+    write_body(result, pieces);
     if (result->outcome != OUTCOME_OK) {
         buf_append_text(out, ",\"error\":{");
         write_error(result, out);
@@ -217,14 +226,15 @@ static void write_result(const struct document *document, size_t index, struct b
     buf_append_text(out, "}");
 }
 
-static void write_results(const struct document *document, struct buf *out)
+static void write_results(struct document *document, struct pieces *pieces)
 {
     bool is_map = document->plan->shape == SHAPE_MAP;
+    struct buf *out = &pieces->text;
 
     buf_append_text(out, is_map ? "{" : "[");
     for (size_t i = 0; i < document->plan->count; i++) {
         buf_append_text(out, i > 0 ? ",\n" : "\n");
-        write_result(document, i, out);
+        write_result(document, i, pieces);
     }
     buf_append_text(out, is_map ? "}" : "]");
 }
@@ -248,18 +258,27 @@ static void write_errors(const struct document *document, struct buf *out)
     buf_append_text(out, "]");
 }
 
+static size_t bytes_to_copy(const struct document_result *result)
+{
+    bool is_piece = result->body_kind == BODY_JSON && result->body.len >= PIECES_LEAST_BYTES;
+
+    return is_piece ? 0 : result->body.len;
+}
+
 /* One allocation is enough where no body needs escaping. */
 static bool reserve(const struct document *document, struct buf *out)
 {
     size_t bytes = 128;
 
     for (size_t i = 0; i < document->plan->count; i++)
-        bytes += BYTES_PER_RESULT + document->results[i].body.len;
+        bytes += BYTES_PER_RESULT + bytes_to_copy(&document->results[i]);
     return buf_reserve(out, bytes);
 }
 
-bool document_write(const struct document *document, uint64_t elapsed_us, struct buf *out)
+bool document_write(struct document *document, uint64_t elapsed_us, struct pieces *pieces)
 {
+    struct buf *out = &pieces->text;
+
     if (!reserve(document, out))
         return false;
     buf_append_text(out, "{\"status\":\"");
@@ -267,7 +286,7 @@ bool document_write(const struct document *document, uint64_t elapsed_us, struct
     buf_append_text(out, "\",\"elapsed_ms\":");
     buf_append_ms(out, elapsed_us);
     buf_append_text(out, ",\n\"results\":");
-    write_results(document, out);
+    write_results(document, pieces);
     buf_append_text(out, ",\n\"errors\":");
     write_errors(document, out);
     return buf_append(out, "}\n", 2);

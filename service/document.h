@@ -5,7 +5,6 @@
 #ifndef SERVICE_DOCUMENT_H
 #define SERVICE_DOCUMENT_H
 
-#include "fanout/buf.h"
 #include "fanout/fetch.h"
 
 #include <stdbool.h>
@@ -13,6 +12,7 @@
 #include <stdint.h>
 
 struct document;
+struct pieces;
 struct plan;
 
 /* The plan must outlive the document. */
@@ -30,7 +30,7 @@ unsigned document_http_status(const struct document *document);
 /* " ok=3 failed=1 first_failure=ads:timeout": for the log. */
 void document_summarise(const struct document *document, char *out, size_t size);
 
-/* False: out of memory. */
-bool document_write(const struct document *document, uint64_t elapsed_us, struct buf *out);
+/* Large bodies go from the document to the pieces. False: out of memory. */
+bool document_write(struct document *document, uint64_t elapsed_us, struct pieces *pieces);
 
 #endif

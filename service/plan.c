@@ -1,7 +1,10 @@
 /* A plan from a call: which way it is asked for, and what holds for the whole. */
 #include "service/plan.h"
 
+#include "fanout/fanout.h"
+#include "fanout/mem.h"
 #include "service/call.h"
+#include "service/caller.h"
 #include "service/plan_internal.h"
 
 #include <search.h>
@@ -20,9 +23,40 @@ void plan_release(struct plan *plan)
     for (size_t i = 0; i < plan->count; i++) {
         free(plan->entries[i].own_id);
         free(plan->entries[i].target);
+        free(plan->entries[i].fallback_target);
         header_list_release(&plan->entries[i].headers);
     }
+    free(plan->fallbacks);
     free(plan->fetches); /* and the entries */
+}
+
+static const struct fallback_settings *fallback_of(const struct fetch_request *fetch)
+{
+    return &fetch->upstream->settings->fallback;
+}
+
+/* The same, of the upstream that stands in. */
+static struct fetch_request make_fallback(const struct plan_maker *maker, size_t at)
+{
+    struct fetch_request fallback = maker->plan->fetches[at];
+
+    fallback.upstream = fanout_upstream(maker->fanout, fallback_of(&fallback)->index);
+    fallback.target = maker->plan->entries[at].fallback_target;
+    return fallback;
+}
+
+static void add_fallbacks(struct plan_maker *maker)
+{
+    struct plan *plan = maker->plan;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (fallback_of(&plan->fetches[i])->upstream == NULL)
+            continue;
+        if (plan->fallbacks == NULL)
+            plan->fallbacks = mem_array(plan->count, sizeof plan->fallbacks[0]);
+        plan->fallbacks[i] = make_fallback(maker, i);
+        plan->fetches[i].fallback = &plan->fallbacks[i];
+    }
 }
 
 /* Points each fetch at what its entry owns, once nothing moves any more. */
@@ -41,6 +75,7 @@ static void finish(struct plan_maker *maker)
         header_list_set(&entry->headers, "X-Request-Id", maker->call->id);
         plan->fetches[i].headers = &entry->headers;
     }
+    add_fallbacks(maker);
 }
 
 /* A number that the configuration requires is of the whole list: of a part of it, it is all. */
@@ -102,8 +137,23 @@ bool plan_make(struct plan *plan, struct call *call, const struct config *config
         .shape = endpoint->shape,
     };
     if (!plan_read_query(&maker, !is_post) || (is_post && !read_post(&maker)) ||
-        !check_require(&maker))
+        !check_require(&maker) || !caller_lower_deadline(call, &plan->deadline_us, problem))
         return false;
     finish(&maker);
     return true;
+}
+
+size_t plan_needed(const struct plan *plan)
+{
+    switch (plan->require.kind) {
+    case REQUIRE_ALL:
+        return plan->count;
+    case REQUIRE_NONE:
+        return 0;
+    case REQUIRE_COUNT:
+        return plan->require.count;
+    case REQUIRE_ANY:
+        break;
+    }
+    return 1;
 }

@@ -19,9 +19,10 @@ struct call;
 struct fanout;
 
 struct plan_entry {
-    const char *id; /* own_id or the upstream's name */
-    char *own_id;   /* NULL: none */
-    char *target;   /* NULL: the upstream's own */
+    const char *id;        /* own_id or the upstream's name */
+    char *own_id;          /* NULL: none */
+    char *target;          /* NULL: the upstream's own */
+    char *fallback_target; /* and that of the upstream that stands in for it */
     struct header_list headers;
 };
 
@@ -31,11 +32,12 @@ struct plan {
     struct require require;
     enum shape shape;
     size_t count;
-    struct fetch_request *fetches; /* for the engine; points into entries and the call's body */
-    struct plan_entry *entries;    /* what the fetches need; in the same block of memory */
-    void *ids;                     /* a tsearch(3) tree of entries by id, where a caller chose */
-    struct header request_id;      /* the call's */
-    struct header_list common;     /* that alone: for fetches without fields of their own */
+    struct fetch_request *fetches;   /* for the engine; points into entries and the call's body */
+    struct plan_entry *entries;      /* what the fetches need; in the same block of memory */
+    struct fetch_request *fallbacks; /* for fetches of upstreams that another stands in for */
+    void *ids;                       /* a tsearch(3) tree of entries by id, where a caller chose */
+    struct header request_id;        /* the call's */
+    struct header_list common;       /* that alone: for fetches without fields of their own */
 };
 
 /*
@@ -46,5 +48,8 @@ bool plan_make(struct plan *plan, struct call *call, const struct config *config
                struct fanout *fanout, const struct config_endpoint *endpoint,
                struct problem *problem);
 void plan_release(struct plan *plan);
+
+/* How many results must be ok for a 200. */
+size_t plan_needed(const struct plan *plan);
 
 #endif

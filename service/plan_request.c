@@ -250,6 +250,17 @@ static void add_content_type(struct reading *reading)
         header_list_add(headers, "Content-Type", "application/json");
 }
 
+static void make_targets(struct reading *reading)
+{
+    const struct fallback_settings *fallback = &settings_of(reading)->fallback;
+    struct plan_entry *entry = &reading->maker->plan->entries[reading->at];
+
+    entry->target = url_target(&settings_of(reading)->url, reading->path, reading->query);
+    if (fallback->upstream != NULL)
+        entry->fallback_target = url_target(&reading->maker->config->upstreams[fallback->index].url,
+                                            reading->path, reading->query);
+}
+
 /* What can only be said once every member was read. */
 static bool check_whole(struct reading *reading)
 {
@@ -267,7 +278,7 @@ static bool check_whole(struct reading *reading)
                          "upstream's name",
                          entry->id);
     if (reading->path != NULL || reading->query != NULL)
-        entry->target = url_target(&settings_of(reading)->url, reading->path, reading->query);
+        make_targets(reading);
     add_content_type(reading);
     return true;
 }

@@ -9,6 +9,7 @@
 #include "fanout/mem.h"
 #include "service/connection.h"
 #include "service/log.h"
+#include "service/pieces.h"
 
 #include <assert.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #define DATE_SIZE        32
 #define MAX_CONTENT_TYPE 64
+#define JSON             "application/json"
 /* Status line, Date, Content-Type, Content-Length, X-Request-Id, Connection. */
 #define HEAD_SIZE (64 + DATE_SIZE + MAX_CONTENT_TYPE + DECIMAL_SIZE + REQUEST_ID_SIZE + 128)
 
@@ -106,23 +108,38 @@ static size_t write_head(char head[HEAD_SIZE], const struct call *call, unsigned
 
 /* ---- sending ---- */
 
-void reply_send(struct call *call, unsigned status, const char *content_type, struct buf *body)
+static void send_pieces(struct call *call, unsigned status, const char *content_type,
+                        struct pieces *body)
 {
     char head[HEAD_SIZE];
-    size_t length = write_head(head, call, status, content_type, body->len);
+    size_t body_length = pieces_length(body);
+    size_t length = write_head(head, call, status, content_type, body_length);
 
-    if (!buf_append_text(&call->fields, "\r\n") || body->has_failed)
+    if (!buf_append_text(&call->fields, "\r\n") || body->text.has_failed)
         mem_abort(); /* half an answer must not leave */
     if (reply_is_logged(call, status))
-        log_reply(call, status, body->len);
+        log_reply(call, status, body_length);
     if (call->is_head)
-        buf_release(body);
+        pieces_release(body);
     connection_answer(call, head, length, body);
+}
+
+void reply_send(struct call *call, unsigned status, const char *content_type, struct buf *body)
+{
+    struct pieces pieces;
+
+    pieces_init_text(&pieces, body);
+    send_pieces(call, status, content_type, &pieces);
 }
 
 void reply_json(struct call *call, unsigned status, struct buf *body)
 {
-    reply_send(call, status, "application/json", body);
+    reply_send(call, status, JSON, body);
+}
+
+void reply_pieces(struct call *call, unsigned status, struct pieces *body)
+{
+    send_pieces(call, status, JSON, body);
 }
 
 void reply_problem(struct call *call, const struct problem *problem)

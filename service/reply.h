@@ -9,6 +9,8 @@
 #include "service/call.h"
 #include "service/problem.h"
 
+struct pieces;
+
 /*
  * Adds a field to the answer. The value must be free of CR and LF; if it is not, it is left out.
  * Date, Content-Type, Content-Length, X-Request-Id and Connection are there without.
@@ -24,6 +26,7 @@ bool reply_is_logged(const struct call *call, unsigned status);
  */
 void reply_send(struct call *call, unsigned status, const char *content_type, struct buf *body);
 void reply_json(struct call *call, unsigned status, struct buf *body);
+void reply_pieces(struct call *call, unsigned status, struct pieces *body);
 /* With the status that the problem says. */
 void reply_problem(struct call *call, const struct problem *problem);
 

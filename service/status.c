@@ -2,8 +2,10 @@
 #include "service/status.h"
 
 #include "fanout/budget.h"
+#include "fanout/clock.h"
 #include "fanout/fanout.h"
 #include "fanout/transport.h"
+#include "fanout/upstream_health.h"
 #include "service/reply.h"
 #include "service/worker.h"
 
@@ -70,30 +72,71 @@ static cJSON *describe_outcomes(struct upstream *upstream, uint64_t *total)
     return outcomes;
 }
 
-static cJSON *describe_upstream(struct upstream *upstream)
+static void add_ms(cJSON *object, const char *name, uint64_t time_us)
+{
+    cJSON_AddNumberToObject(object, name, (double)time_us / 1000);
+}
+
+static cJSON *describe_breaker(const struct breaker_view *view)
 {
     cJSON *object = cJSON_CreateObject();
-    struct limiter_counts counts;
-    uint64_t total;
-    cJSON *outcomes = describe_outcomes(upstream, &total);
 
-    limiter_lane_counts(upstream->lane, &counts);
-    cJSON_AddStringToObject(object, "name", upstream->settings->name);
-    cJSON_AddStringToObject(object, "url", upstream->settings->url_text);
-    cJSON_AddStringToObject(object, "transport", transport_way_name(upstream->settings));
-    cJSON_AddNumberToObject(object, "in_flight", counts.in_flight);
-    cJSON_AddNumberToObject(object, "max_in_flight", counts.max_in_flight);
-    cJSON_AddNumberToObject(object, "queued", counts.queued);
-    cJSON_AddNumberToObject(object, "requests", (double)total);
-    cJSON_AddItemToObject(object, "outcomes", outcomes);
+    cJSON_AddStringToObject(object, "state", breaker_state_name(view->state));
+    if (view->state == BREAKER_OPEN)
+        add_ms(object, "probes_in_ms", view->opens_probes_in_us);
+    cJSON_AddNumberToObject(object, "calls", view->calls);
+    cJSON_AddNumberToObject(object, "failures", view->failures);
+    cJSON_AddNumberToObject(object, "consecutive_failures", view->consecutive);
+    cJSON_AddNumberToObject(object, "times_opened", (double)view->times_opened);
     return object;
 }
 
-void status_upstreams(struct worker *worker, struct call *call)
+static void add_limits(cJSON *object, struct upstream *upstream)
 {
-    struct fanout *fanout = worker_service(worker)->fanout;
-    cJSON *document = cJSON_CreateObject();
-    cJSON *list = cJSON_CreateArray();
+    struct limiter_counts counts;
+
+    limiter_lane_counts(upstream->lane, &counts);
+    cJSON_AddNumberToObject(object, "in_flight", counts.in_flight);
+    cJSON_AddNumberToObject(object, "max_in_flight", counts.max_in_flight);
+    cJSON_AddNumberToObject(object, "queued", counts.queued);
+}
+
+static void add_policies(cJSON *object, struct upstream *upstream)
+{
+    struct upstream_health_view view;
+
+    upstream_health_look(upstream->health, clock_now_us(), &view);
+    for (enum upstream_event i = 0; i < UPSTREAM_EVENT_COUNT; i++)
+        cJSON_AddNumberToObject(
+            object, upstream_event_name(i),
+            (double)atomic_load_explicit(&upstream->events[i], memory_order_relaxed));
+    cJSON_AddNumberToObject(object, "retry_budget", (double)view.extra_available);
+    if (view.has_breaker)
+        cJSON_AddItemToObject(object, "breaker", describe_breaker(&view.breaker));
+    if (view.is_adaptive)
+        add_ms(object, "baseline_ms", view.baseline_us);
+    if (view.hedge_delay_us != CLOCK_NEVER)
+        add_ms(object, "hedge_delay_ms", view.hedge_delay_us);
+}
+
+static cJSON *describe_upstream(struct upstream *upstream)
+{
+    cJSON *object = cJSON_CreateObject();
+    uint64_t total;
+    cJSON *outcomes = describe_outcomes(upstream, &total);
+
+    cJSON_AddStringToObject(object, "name", upstream->settings->name);
+    cJSON_AddStringToObject(object, "url", upstream->settings->url_text);
+    cJSON_AddStringToObject(object, "transport", transport_way_name(upstream->settings));
+    add_limits(object, upstream);
+    cJSON_AddNumberToObject(object, "requests", (double)total);
+    cJSON_AddItemToObject(object, "outcomes", outcomes);
+    add_policies(object, upstream);
+    return object;
+}
+
+static void add_whole(cJSON *document, struct fanout *fanout)
+{
     struct limiter_counts counts;
 
     fanout_counts(fanout, &counts);
@@ -101,7 +144,19 @@ void status_upstreams(struct worker *worker, struct call *call)
     cJSON_AddNumberToObject(document, "max_in_flight", counts.max_in_flight);
     cJSON_AddNumberToObject(document, "queued", counts.queued);
     cJSON_AddNumberToObject(document, "max_queue", counts.max_queue);
+    cJSON_AddNumberToObject(document, "callers_waiting", counts.callers);
+    cJSON_AddNumberToObject(document, "refused_full", (double)counts.refused_full);
+    cJSON_AddNumberToObject(document, "refused_late", (double)counts.refused_late);
     cJSON_AddNumberToObject(document, "memory_bytes", (double)budget_used(fanout_budget(fanout)));
+}
+
+void status_upstreams(struct worker *worker, struct call *call)
+{
+    struct fanout *fanout = worker_service(worker)->fanout;
+    cJSON *document = cJSON_CreateObject();
+    cJSON *list = cJSON_CreateArray();
+
+    add_whole(document, fanout);
     for (size_t i = 0; i < fanout_upstream_count(fanout); i++)
         cJSON_AddItemToArray(list, describe_upstream(fanout_upstream(fanout, i)));
     cJSON_AddItemToObject(document, "upstreams", list);

@@ -9,6 +9,7 @@
  * answers, another stands for many bytes: see marks.
  */
 #include "fanout/body.h"
+#include "fanout/clock.h"
 #include "fanout/fanout.h"
 #include "fanout/gather.h"
 #include "fanout/http_response.h"
@@ -110,8 +111,7 @@ static void set_up(void)
     free(text);
     claim(fanout_global_init(), "the libraries are there");
     world.fanout = fanout_new(&(struct fanout_settings){
-        .max_in_flight = 1,
-        .max_queue = 1,
+        .limiter = {.max_in_flight = 1, .max_queue = 1, .shed_target_us = CLOCK_NEVER},
         .max_memory_bytes = world.config->max_memory_bytes,
         .upstreams = world.config->upstreams,
         .upstream_count = world.config->upstream_count,
@@ -336,12 +336,16 @@ static void start_fetch(void)
     const struct answer *answer = &world.answers[world.current];
     bool may_never_end =
         answer->expected.is_awaited || (world.stays_open && answer->is_read_otherwise);
-    const struct gather_plan plan = {&request, 1, may_never_end ? SOON_US : LATE_US};
+    const struct gather_plan plan = {.requests = &request,
+                                     .count = 1,
+                                     .deadline_us = may_never_end ? SOON_US : LATE_US,
+                                     .soft_deadline_us = CLOCK_NEVER,
+                                     .needed = 1};
     unsigned results = world.results;
 
     request = (struct fetch_request){.upstream = fanout_upstream(world.fanout, world.way),
                                      .method = world.method,
-                                     .timeout_us = UINT64_MAX};
+                                     .timeout_us = CLOCK_NEVER};
     gather_start(world.worker, &plan, (struct gather_sink){on_result, on_done, NULL});
     claim(world.results == results, "a start never calls back");
 }

@@ -24,6 +24,13 @@ static const char configuration[] =
     "  allow_path = true  allow_query = true  allow_body = true\n"
     "  allow_methods = { GET, HEAD, POST, PUT, PATCH, DELETE }\n"
     "  forward_headers = { \"X-A\", \"Authorization\", \"Content-Type\" }\n"
+    "  fallback = other\n"
+    "}\n"
+    "upstream other {\n"
+    "  url = \"http://127.0.0.1:1/elsewhere\"\n"
+    "  allow_path = true  allow_query = true  allow_body = true\n"
+    "  allow_methods = { GET, HEAD, POST, PUT, PATCH, DELETE }\n"
+    "  forward_headers = { \"X-A\", \"Authorization\", \"Content-Type\" }\n"
     "}\n"
     "upstream root { url = \"http://127.0.0.1:1/\" allow_path = true allow_query = true }\n"
     "upstream shut { url = \"http://127.0.0.1:1/v1/me\" }\n";
@@ -34,7 +41,7 @@ static struct fanout *fanout;
 static inline void set_up(void)
 {
     config = config_of(configuration);
-    fanout = fanout_new(&(struct fanout_settings){.max_in_flight = 1,
+    fanout = fanout_new(&(struct fanout_settings){.limiter = {.max_in_flight = 1},
                                                   .upstreams = config->upstreams,
                                                   .upstream_count = config->upstream_count});
 }
@@ -132,6 +139,23 @@ static inline void claim_fetch(const struct fetch_request *fetch)
     claim_headers(fetch->headers);
 }
 
+/* What stands in is asked the same, below its own URL. */
+static inline void claim_fallback(const struct fetch_request *fetch)
+{
+    const struct fetch_request *fallback = fetch->fallback;
+
+    claim((fallback != NULL) == (fetch->upstream->settings->fallback.upstream != NULL),
+          "who has a fallback has it");
+    if (fallback == NULL)
+        return;
+    claim_fetch(fallback);
+    claim(fallback->fallback == NULL && fallback->upstream != fetch->upstream &&
+              fallback->method == fetch->method && fallback->body == fetch->body &&
+              fallback->headers == fetch->headers &&
+              (fallback->target == NULL) == (fetch->target == NULL),
+          "a fallback is asked the same");
+}
+
 static inline void claim_plan(const struct plan *plan, size_t most)
 {
     claim(plan->count >= 1 && plan->count <= most, "a plan has fetches, and not too many");
@@ -145,6 +169,7 @@ static inline void claim_plan(const struct plan *plan, size_t most)
         for (size_t j = 0; j < i; j++)
             claim(strcmp(plan->entries[i].id, plan->entries[j].id) != 0, "ids are unique");
         claim_fetch(&plan->fetches[i]);
+        claim_fallback(&plan->fetches[i]);
     }
 }
 

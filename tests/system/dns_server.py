@@ -1,5 +1,6 @@
-"""A DNS server over UDP whose answers a test decides (RFC 1035), A and AAAA only."""
+"""A DNS server over UDP whose answers a test decides (RFC 1035): A, AAAA and SRV."""
 
+import collections
 import ipaddress
 import os
 import select
@@ -9,13 +10,16 @@ import threading
 
 from http_wire import WAIT_SECONDS
 
-TYPE_A, TYPE_AAAA = 1, 28
+TYPE_A, TYPE_AAAA, TYPE_SRV = 1, 28, 33
 NO_ERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
 WITHHELD = -1
 
+# Of the root, "", as the host: there is no such service (RFC 2782).
+Service = collections.namedtuple("Service", "priority weight port host")
+
 
 class DnsServer:
-    """names: {"users.test": ["127.0.0.1", …] or SERVFAIL, NXDOMAIN, REFUSED, WITHHELD}.
+    """names: {"users.test": ["127.0.0.1", Service(…), …] or SERVFAIL, NXDOMAIN, REFUSED, WITHHELD}.
     A name that is not in it does not exist."""
 
     def __init__(self, ttl=1):
@@ -80,10 +84,20 @@ class DnsServer:
             + b"".join(records)
         )
 
-    def _record(self, address):
-        data = ipaddress.ip_address(address).packed
-        return struct.pack("!HHHIH", 0xC00C, type_of(address), 1, self.ttl, len(data)) + data
+    def _record(self, one):
+        data = data_of(one)
+        return struct.pack("!HHHIH", 0xC00C, type_of(one), 1, self.ttl, len(data)) + data
 
 
-def type_of(address):
-    return TYPE_AAAA if ":" in address else TYPE_A
+def type_of(one):
+    if isinstance(one, Service):
+        return TYPE_SRV
+    return TYPE_AAAA if ":" in one else TYPE_A
+
+
+def data_of(one):
+    if not isinstance(one, Service):
+        return ipaddress.ip_address(one).packed
+    labels = [label.encode() for label in one.host.split(".") if label] + [b""]
+    name = b"".join(bytes([len(label)]) + label for label in labels)
+    return struct.pack("!HHH", one.priority, one.weight, one.port) + name

@@ -99,6 +99,7 @@ class Dnsmasq:
         self.program = find_program("dnsmasq", "dnsmasq-base")
         self.hosts = pathlib.Path(directory) / "dnsmasq-hosts"
         self.hosts.write_text("")
+        self.services = []
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.process = None
@@ -110,6 +111,7 @@ class Dnsmasq:
             *[f"--port={self.port}", "--listen-address=127.0.0.1", "--bind-interfaces"],
             *["--no-resolv", "--no-hosts", f"--addn-hosts={self.hosts}", "--local=/test/"],
             *[f"--local-ttl={self.TTL}", f"--user={user_name()}", "--log-facility=-"],
+            *[f"--srv-host={service}" for service in self.services],
             port=self.port,
         )
 
@@ -120,6 +122,13 @@ class Dnsmasq:
         )
         if self.process is not None:
             self.process.process.send_signal(signal.SIGHUP)
+
+    def set_services(self, *services):
+        """Each "name,host,port,priority,weight", or the name alone: there is no such service.
+        It starts anew."""
+        self.services = services
+        self.stop()
+        self.start()
 
     def stop(self):
         if self.process is not None:

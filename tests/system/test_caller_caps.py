@@ -93,13 +93,12 @@ def test_running_out_of_descriptors_pauses_and_goes_on(fanoutd, upstream):
     assert len(lines) < 100, "the log is flooded"
 
 
-def test_answers_held_in_memory_are_bounded_in_all(fanoutd, upstream, gate):
+def answer_with_little_memory(fanoutd, upstream, held, content_type):
     """Upstreams send 600 KB each and then hold back the end: three do not fit into 1 MiB."""
-    held = gate()
     piece = b'"' + b"x" * 600_000
 
     def behaviour(exchange):
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n")
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\n" % content_type)
         exchange.send(b"Content-Length: %d\r\n\r\n" % (len(piece) + 1) + piece)
         exchange.wait(held)
         exchange.finish(b'"')
@@ -110,14 +109,28 @@ def test_answers_held_in_memory_are_bounded_in_all(fanoutd, upstream, gate):
     caller = server.connect()
     caller.send(post_bytes(document))
     wait_until(
-        lambda: server.upstream("a")["outcomes"].get("queue_full", 0) >= 1, "one is refused"
+        lambda: server.upstream("a")["outcomes"].get("queue_full", 0) == 2, "two are refused"
     )
     held.open()
     answer = caller.read_answer()
-    assert answer.status == 503 and answer.headers["Retry-After"] == "1"
-    assert "max_memory" in answer.problem["detail"]
     server.wait_for_state(memory_bytes=0)
     assert server.get("/livez").status == 200
+    return answer
+
+
+def test_answers_held_in_memory_are_bounded_in_all(fanoutd, upstream, gate):
+    answer = answer_with_little_memory(fanoutd, upstream, gate(), b"application/json")
+
+    assert answer.status == 200
+    assert sorted(answer.outcomes.values()) == ["ok", "queue_full", "queue_full"]
+    assert [one["body"] for one in answer.results if one["ok"]] == ["x" * 600_000]
+
+
+def test_what_is_to_be_written_anew_counts_beside_what_is_held(fanoutd, upstream, gate):
+    answer = answer_with_little_memory(fanoutd, upstream, gate(), b"text/plain")
+
+    assert answer.status == 503 and answer.headers["Retry-After"] == "1"
+    assert "max_memory" in answer.problem["detail"]
 
 
 def test_ids_and_nesting_have_limits(fanoutd, upstream):

@@ -74,8 +74,10 @@ def settings_shown(path):
 def test_every_default_that_the_shipped_file_tells_of_is_the_real_one(tmp_path):
     text = (TOP / "upstreams.conf").read_text()
     told = tmp_path / "told.conf"
-    option = r"(  )?[a-z_]+ += \S"
-    told.write_text(re.sub(rf"(?m)^# (?={option}|(upstream|endpoint|resolver) |\}})", "", text))
+    option = r"(  )?[a-z0-9_]+ += \S"
+    rest_of_list = r" {20,}[^#\n]*\}"
+    section = "(upstream|defaults|endpoint|resolver) "
+    told.write_text(re.sub(rf"(?m)^# (?={option}|{rest_of_list}|{section}|\}})", "", text))
 
     said = settings_shown(told)
     real = settings_shown(TOP / "upstreams.conf")

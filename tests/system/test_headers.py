@@ -28,7 +28,8 @@ def test_a_plain_fetch_sends_little(fanoutd, one):
     assert "Expect" not in seen.headers and "Content-Length" not in seen.headers
     assert seen.headers["User-Agent"].startswith("fanoutd/")
     names = {name.lower() for name, _ in seen.headers.fields}
-    known = {"host", "user-agent", "accept", "accept-encoding", "x-request-id"}
+    known = {"host", "user-agent", "accept", "accept-encoding"}
+    known |= {"x-request-id", "x-request-deadline-ms"}
     assert names <= known | {"traceparent", "tracestate"}, names
 
 

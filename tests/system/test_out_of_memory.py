@@ -6,6 +6,7 @@ the first ones and then a sample.
 """
 
 import base64
+import json
 import mmap
 import os
 import pathlib
@@ -29,8 +30,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 BINARY_BODY = bytes(range(256)) * 8
 JSON_BODY = '{"orders":[9007199254740993,1e400,"\\u0000"]}'
+LARGE_BODY = ["not copied"] * 2000
 BODIES = {
     "json": lambda one: one["body"] == {"orders": [9007199254740993, float("inf"), "\0"]},
+    "large": lambda one: one["body"] == LARGE_BODY,
     "text": lambda one: one["body"] == "Grüße\n" * 40,
     "binary": lambda one: base64.b64decode(one["body"]) == BINARY_BODY,
     "named": lambda one: one["body"] == {},
@@ -194,7 +197,7 @@ def try_once(service, failing, ask, number):
 
 
 def get_all(server):
-    return server.get("/fetch-multiple?upstreams=json,text,binary")
+    return server.get("/fetch-multiple?upstreams=json,large,text,binary")
 
 
 def post_all(server):
@@ -225,6 +228,7 @@ def write_config(config_file, one):
     return config_file(
         resolver(min_ttl="1us", max_ttl="1us", stale="0s", failure_ttl="1us"),
         section("json", f"{one.url}/json", **short, **caller, **methods),
+        section("large", f"{one.url}/large", **short),
         section("text", f"{one.url}/text", **short, **caller, **methods),
         section("binary", f"{one.url}/binary", **short),
         section("fresh", f"{one.url}/fresh", **short),
@@ -239,6 +243,7 @@ def config(config_file, upstream):
     one = upstream(
         by_path(
             json=json_body(JSON_BODY),
+            large=json_body(json.dumps(LARGE_BODY)),
             text=text_body("Grüße\n" * 40, "text/plain; charset=utf-8"),
             binary=answer(200, BINARY_BODY, "application/octet-stream"),
             named=json_body(),

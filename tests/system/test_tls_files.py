@@ -150,3 +150,32 @@ def test_a_default_that_is_written_down_is_no_error(check):
     assert "tls_verify" in check(
         "http://127.0.0.1:9/", ca="system", cert="none", key="none", tls_verify=True
     )
+
+
+def test_defaults_of_tls_hold_for_https_alone(config_file, authorities):
+    client = authorities.client
+    path = config_file(
+        f'defaults {{ ca = "{authorities.root.alone}" cert = "{client.chain}" key = "{client.key}" }}',
+        section("plain", "http://127.0.0.1:9/"),
+        section("safe", HTTPS),
+    )
+
+    done = run_fanoutd("-t", path)
+
+    assert done.returncode == 0, done.stderr
+    plain, safe = done.stdout.split("\nupstream safe")
+    for name in (authorities.root.alone, client.chain, client.key):
+        assert f'"{name}"' not in plain and f'"{name}"' in safe
+
+
+def test_a_pair_that_defaults_leave_incomplete_is_said_once(config_file, authorities):
+    path = config_file(
+        f'defaults {{ cert = "{authorities.client.chain}" }}',
+        section("one", HTTPS),
+        section("two", HTTPS),
+    )
+
+    done = run_fanoutd("-t", path)
+
+    (said,) = done.stderr.splitlines()
+    assert said.endswith(": defaults: cert needs key as well (it may be the same file)")

@@ -100,4 +100,36 @@ static inline char *config_printed(const struct config *config)
     return config_file_read("printed.conf");
 }
 
+/* Prints it, loads that, and prints again: both must be the same. Gives the print. */
+static inline char *config_round_trip(const char *text)
+{
+    struct config *config = config_text_good(text);
+    char *first = config_printed(config);
+    struct config *again = config_text_good(first);
+    char *second = config_printed(again);
+
+    assert_string_equal(first, second);
+    free(second);
+    config_free(again);
+    config_free(config);
+    return first;
+}
+
+struct wrong_file {
+    const char *text;
+    const char *errors; /* all that is said of it */
+};
+
+static inline void config_refuse_all(const struct wrong_file *files, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char *errors;
+        struct config *config = config_text_load(files[i].text, &errors);
+
+        if (config != NULL || strcmp(errors, files[i].errors) != 0)
+            fail_msg("%s--- gives\n%s--- and should\n%s", files[i].text, errors, files[i].errors);
+        free(errors);
+    }
+}
+
 #endif

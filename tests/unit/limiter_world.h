@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/clock.h"
 #include "fanout/limiter.h"
 
 #include <stdlib.h>
@@ -20,14 +21,18 @@
 #define MANY       1000
 #define MOST       (3 * MANY)
 #define MANY_LANES 10
+#define START_US   1000000000u
 
 struct world {
     struct limiter *limiter;
     struct limiter_lane *lanes[MANY_LANES];
     struct limiter_member member;
+    uint64_t now_us;
     unsigned wakes;
     struct call *granted[MOST]; /* in the order in which on_granted was called */
     size_t granted_count;
+    struct call *refused[MOST]; /* and on_refused */
+    size_t refused_count;
 };
 
 /* One wish for a slot. */
@@ -35,6 +40,7 @@ struct call {
     struct limiter_waiter waiter;
     struct world *world;
     size_t lane;
+    enum limiter_answer refusal;
     void (*then)(struct call *call);
     struct call *other;
 };
@@ -46,11 +52,20 @@ static inline void on_wake(void *arg)
     world->wakes++;
 }
 
-static inline void open_world(struct world *world, unsigned max_in_flight, unsigned max_queue)
+static inline void open_world_as(struct world *world, const struct limiter_settings *settings)
 {
     memset(world, 0, sizeof *world);
-    world->limiter = limiter_new(max_in_flight, max_queue);
+    world->now_us = START_US;
+    world->limiter = limiter_new(settings, world->now_us);
     limiter_member_init(&world->member, world->limiter, on_wake, world);
+}
+
+static inline void open_world(struct world *world, unsigned max_in_flight, unsigned max_queue)
+{
+    struct limiter_settings settings = {
+        .max_in_flight = max_in_flight, .max_queue = max_queue, .shed_target_us = CLOCK_NEVER};
+
+    open_world_as(world, &settings);
 }
 
 /* Every slot given back, every waiter gone. */
@@ -88,17 +103,42 @@ static inline void on_granted(void *arg)
         call->then(call);
 }
 
+static inline void on_refused(void *arg, enum limiter_answer answer)
+{
+    struct call *call = arg;
+    struct world *world = call->world;
+
+    assert_true(world->refused_count < MOST);
+    call->refusal = answer;
+    world->refused[world->refused_count++] = call;
+}
+
+/* What take asks for may be changed in between. */
+static inline void prepare(struct world *world, struct call *call, size_t lane)
+{
+    *call = (struct call){.world = world, .lane = lane};
+    call->waiter = (struct limiter_waiter){.on_granted = on_granted,
+                                           .on_refused = on_refused,
+                                           .arg = call,
+                                           .deadline_us = CLOCK_NEVER,
+                                           .priority = LIMITER_NORMAL};
+}
+
+static inline enum limiter_answer take_prepared(struct call *call, struct limiter_party *party)
+{
+    struct world *world = call->world;
+    enum limiter_answer answer =
+        limiter_take(world->lanes[call->lane], &world->member, party, &call->waiter, world->now_us);
+
+    limiter_check(world->limiter);
+    return answer;
+}
+
 static inline enum limiter_answer take(struct world *world, struct call *call, size_t lane,
                                        struct limiter_party *party)
 {
-    enum limiter_answer answer;
-
-    *call = (struct call){.world = world, .lane = lane};
-    call->waiter.on_granted = on_granted;
-    call->waiter.arg = call;
-    answer = limiter_take(world->lanes[lane], &world->member, party, &call->waiter);
-    limiter_check(world->limiter);
-    return answer;
+    prepare(world, call, lane);
+    return take_prepared(call, party);
 }
 
 /* count calls of one party, of which each has to wait. */
@@ -111,13 +151,13 @@ static inline void wait_all(struct world *world, struct call *calls, size_t coun
 
 static inline void give(struct world *world, size_t lane)
 {
-    limiter_give(world->lanes[lane]);
+    limiter_give(world->lanes[lane], world->now_us);
     limiter_check(world->limiter);
 }
 
 static inline void cancel(struct world *world, struct call *call)
 {
-    limiter_cancel(&call->waiter);
+    limiter_cancel(&call->waiter, world->now_us);
     limiter_check(world->limiter);
 }
 

@@ -16,8 +16,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SECOND       ((uint64_t)1000000)
-#define HANG_GUARD_S 60
+#define SECOND        ((uint64_t)1000000)
+#define HANG_GUARD_S  60
+#define ASKER_TARGETS 8
 
 static uint64_t moved_us;
 
@@ -144,7 +145,7 @@ static void run_until(struct world *world, const unsigned *counter, unsigned cou
     assert_int_equal(*counter, count);
 }
 
-static void run_until_line(struct world *world, const char *part, unsigned count)
+static inline void run_until_line(struct world *world, const char *part, unsigned count)
 {
     while (lines_with(part) < count && !world->hung)
         event_base_loop(world->base, EVLOOP_ONCE);
@@ -158,66 +159,64 @@ struct asker {
     struct resolver_lookup lookup;
     struct world *world;
     unsigned done;
-    char ip[ADDRESS_TEXT_SIZE];      /* where to begin; empty: failed */
-    char last_ip[ADDRESS_TEXT_SIZE]; /* the one that is tried after all others */
-    size_t first;
+    char ip[ADDRESS_TEXT_SIZE];      /* the first; empty: failed */
+    char last_ip[ADDRESS_TEXT_SIZE]; /* the last */
+    struct endpoint_target targets[ASKER_TARGETS];
     size_t count;
-    uint16_t port;
     const char *message;
     void (*then)(struct asker *asker);
     struct asker *other;
 };
 
-static void note(struct asker *asker, struct resolver_answer *answer, size_t first,
-                 const char *message)
+static void note(struct asker *asker, struct resolver_answer *answer, const char *message)
 {
     asker->ip[0] = '\0';
     asker->message = message;
     if (answer == NULL)
         return;
-    asker->first = first;
     asker->count = answer->count;
-    asker->port = address_port(&answer->addresses[first]);
-    address_print_ip(&answer->addresses[first], asker->ip);
-    address_print_ip(&answer->addresses[(first + answer->count - 1) % answer->count],
-                     asker->last_ip);
+    for (size_t i = 0; i < answer->count && i < ASKER_TARGETS; i++)
+        asker->targets[i] = answer->targets[i];
+    address_print_ip(&answer->targets[0].address, asker->ip);
+    address_print_ip(&answer->targets[answer->count - 1].address, asker->last_ip);
     resolver_answer_release(answer);
 }
 
-static void on_told(void *arg, struct resolver_answer *answer, size_t first, const char *message)
+static void on_told(void *arg, struct resolver_answer *answer, const char *message)
 {
     struct asker *asker = arg;
 
     assert_false(asker->world->in_lookup);
     assert_null(asker->lookup.entry);
     asker->done++;
-    note(asker, answer, first, message);
+    note(asker, answer, message);
     if (asker->then != NULL)
         asker->then(asker);
 }
 
-static enum resolver_status ask(struct world *world, struct asker *asker, const char *host)
+/* What begins with '_' is a service. */
+static enum resolver_status ask(struct world *world, struct asker *asker, const char *name)
 {
+    enum resolver_kind kind = name[0] == '_' ? RESOLVER_SERVICE : RESOLVER_HOST;
     struct resolver_answer *answer = NULL;
     const char *message = NULL;
     enum resolver_status status;
-    size_t first = 0;
 
     asker->world = world;
     asker->done = 0;
     asker->lookup.on_done = on_told;
     asker->lookup.arg = asker;
     world->in_lookup = true;
-    status = resolver_lookup(world->resolver, host, &asker->lookup, &answer, &first, &message);
+    status = resolver_lookup(world->resolver, name, kind, &asker->lookup, &answer, &message);
     world->in_lookup = false;
     if (status != RESOLVER_WAITING)
-        note(asker, answer, first, message);
+        note(asker, answer, message);
     return status;
 }
 
-static void ask_and_wait(struct world *world, struct asker *asker, const char *host)
+static void ask_and_wait(struct world *world, struct asker *asker, const char *name)
 {
-    assert_int_equal(ask(world, asker, host), RESOLVER_WAITING);
+    assert_int_equal(ask(world, asker, name), RESOLVER_WAITING);
     run_until(world, &asker->done, 1);
 }
 

@@ -17,16 +17,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define DNS_MOST      4
+#define DNS_MOST      140 /* records of one type; those of more than a few need truncate */
 #define DNS_MOST_HELD 64
 #define DNS_PACKET    512
+#define DNS_ANSWER    8192
 
-enum { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28 };
+enum { DNS_A = 1, DNS_CNAME = 5, DNS_AAAA = 28, DNS_SRV = 33 };
 enum { DNS_OK = 0, DNS_SERVFAIL = 2, DNS_NXDOMAIN = 3, DNS_REFUSED = 5 };
+
+struct dns_service {
+    unsigned priority;
+    unsigned weight;
+    unsigned port;
+    const char *host; /* "": the root */
+};
 
 /* What it does with a query for one type of one name. */
 struct dns_records {
     const char *addresses[DNS_MOST];
+    struct dns_service services[DNS_MOST]; /* of type SRV, and no addresses */
     uint32_t ttl;
     unsigned code;
     bool silent;
@@ -41,6 +50,7 @@ struct dns_name {
     uint32_t alias_ttl;
     struct dns_records a;
     struct dns_records aaaa;
+    struct dns_records srv;
 };
 
 struct dns_query {
@@ -133,6 +143,19 @@ static inline unsigned char *dns_put_address(unsigned char *out, const struct dn
     return out + size;
 }
 
+static inline unsigned char *dns_put_service(unsigned char *out, const struct dns_name *name,
+                                             uint32_t ttl, const struct dns_service *service)
+{
+    unsigned char *length = dns_put_head(out, name->alias, DNS_SRV, ttl);
+
+    out = dns_put16(length + 2, service->priority);
+    out = dns_put16(out, service->weight);
+    out = dns_put16(out, service->port);
+    out = dns_put_name(out, service->host);
+    dns_put16(length, (unsigned)(out - length) - 2);
+    return out;
+}
+
 /* Makes the answer out of the query; returns its length. */
 static inline size_t dns_answer(const struct dns_query *query, const struct dns_name *name,
                                 const struct dns_records *records, unsigned type, bool truncate,
@@ -156,6 +179,8 @@ static inline size_t dns_answer(const struct dns_query *query, const struct dns_
         }
         for (size_t i = 0; i < DNS_MOST && records->addresses[i] != NULL; i++, count++)
             at = dns_put_address(at, name, type, records->ttl, records->addresses[i]);
+        for (size_t i = 0; i < DNS_MOST && records->services[i].host != NULL; i++, count++)
+            at = dns_put_service(at, name, records->ttl, &records->services[i]);
     }
     dns_put16(out + 6, count);
     return (size_t)(at - out);
@@ -183,7 +208,7 @@ static inline size_t dns_react(struct scripted_dns *dns, const struct dns_query 
     dns_read_question(query, text, &type);
     name = dns_find(dns, text);
     if (name != NULL) {
-        records = type == DNS_A ? &name->a : &name->aaaa;
+        records = type == DNS_A ? &name->a : type == DNS_SRV ? &name->srv : &name->aaaa;
         records->queries += again ? 0 : 1;
         if (records->hold && !again)
             dns->held[dns->held_count++ % DNS_MOST_HELD] = *query;
@@ -196,7 +221,7 @@ static inline size_t dns_react(struct scripted_dns *dns, const struct dns_query 
 
 static inline void dns_reply(struct scripted_dns *dns, const struct dns_query *query, bool again)
 {
-    unsigned char out[DNS_PACKET * 2];
+    unsigned char out[DNS_ANSWER];
     size_t length = dns_react(dns, query, again, false, out);
 
     if (length > 0)
@@ -245,7 +270,7 @@ static inline void dns_on_connection(evutil_socket_t fd, short what, void *arg)
 {
     struct scripted_dns *dns = arg;
     unsigned char bytes[DNS_PACKET];
-    unsigned char out[DNS_PACKET * 2];
+    unsigned char out[DNS_ANSWER];
     ssize_t received = recv(fd, bytes, sizeof bytes, 0);
     size_t at = 0;
 

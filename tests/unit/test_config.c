@@ -259,21 +259,6 @@ static void variables_are_replaced_in_double_quotes_only(void **state)
     config_free(config);
 }
 
-/* Prints it, loads that, and prints again: both must be the same. Gives the print. */
-static char *round_trip(const char *text)
-{
-    struct config *config = config_text_good(text);
-    char *first = config_printed(config);
-    struct config *again = config_text_good(first);
-    char *second = config_printed(again);
-
-    assert_string_equal(first, second);
-    free(second);
-    config_free(again);
-    config_free(config);
-    return first;
-}
-
 static void what_is_printed_loads_to_the_same_settings(void **state)
 {
     static const char *const texts[] = {
@@ -292,38 +277,66 @@ static void what_is_printed_loads_to_the_same_settings(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        free(round_trip(texts[i]));
+        free(config_round_trip(texts[i]));
 }
 
 static void every_option_is_printed_on_a_line_of_its_own(void **state)
 {
-    static const char expected[] = "upstream b {\n"
-                                   "  url             = \"http://h/b\"\n"
-                                   "  timeout         = 1s\n"
-                                   "  connect_timeout = 500ms\n"
-                                   "  queue_timeout   = none\n"
-                                   "  idle_timeout    = 30s\n"
-                                   "  max_in_flight   = 64\n"
-                                   "  transport       = auto\n"
-                                   "  http2           = false\n"
-                                   "  max_response    = 8m\n"
-                                   "  max_json_depth  = 64\n"
-                                   "  header          = { \"A: 1\", \"B: \\\"2\\\"\" }\n"
-                                   "  success         = { 2xx, 404, 150-249 }\n"
-                                   "  allow_path      = true\n"
-                                   "  allow_query     = false\n"
-                                   "  allow_methods   = { GET, PUT }\n"
-                                   "  allow_body      = false\n"
-                                   "  forward_headers = { \"X-C\" }\n"
-                                   "  ca              = system\n"
-                                   "  cert            = none\n"
-                                   "  key             = none\n"
-                                   "  tls_verify      = true\n"
-                                   "}\n";
-    char *text =
-        round_trip(SMALLEST "upstream b { url = http://h/b allow_methods = { PUT, GET }\n"
-                            "header = { 'A: 1', 'B: \"2\"' } success = { 2xx, 404, 150-249 }\n"
-                            "forward_headers = X-C allow_path = true }");
+    static const char expected[] =
+        "upstream b {\n"
+        "  url                  = \"http://h/b\"\n"
+        "  timeout              = 1s\n"
+        "  connect_timeout      = 500ms\n"
+        "  queue_timeout        = none\n"
+        "  attempt_timeout      = none\n"
+        "  deadline_header      = \"X-Request-Deadline-Ms\"\n"
+        "  idle_timeout         = 30s\n"
+        "  max_in_flight        = 64\n"
+        "  min_in_flight        = none\n"
+        "  transport            = auto\n"
+        "  http2                = false\n"
+        "  max_response         = 8m\n"
+        "  max_json_depth       = 64\n"
+        "  header               = { \"A: 1\", \"B: \\\"2\\\"\" }\n"
+        "  success              = { 2xx, 404, 150-249 }\n"
+        "  allow_path           = true\n"
+        "  allow_query          = false\n"
+        "  allow_methods        = { GET, PUT }\n"
+        "  allow_body           = false\n"
+        "  forward_headers      = { \"X-C\" }\n"
+        "  coalesce             = false\n"
+        "  required             = false\n"
+        "  fallback             = none\n"
+        "  retries              = 0\n"
+        "  retry_on             = { connect_refused, connect_timeout, connect_failed, timeout, "
+        "reset, 429, 502, 503, 504 }\n"
+        "  retry_unsafe         = false\n"
+        "  retry_backoff        = 25ms\n"
+        "  retry_max_backoff    = 1s\n"
+        "  retry_budget         = 20\n"
+        "  retry_budget_floor   = 3\n"
+        "  hedge                = none\n"
+        "  breaker              = false\n"
+        "  breaker_failure_rate = 50\n"
+        "  breaker_min_calls    = 20\n"
+        "  breaker_window       = 10s\n"
+        "  breaker_consecutive  = 0\n"
+        "  breaker_open         = 1s\n"
+        "  breaker_max_open     = 30s\n"
+        "  breaker_probes       = 1\n"
+        "  breaker_successes    = 2\n"
+        "  eject_failures       = 5\n"
+        "  eject_time           = 5s\n"
+        "  eject_max_time       = 1m\n"
+        "  ca                   = system\n"
+        "  cert                 = none\n"
+        "  key                  = none\n"
+        "  tls_verify           = true\n"
+        "}\n";
+    char *text = config_round_trip(
+        SMALLEST "upstream b { url = http://h/b allow_methods = { PUT, GET }\n"
+                 "header = { 'A: 1', 'B: \"2\"' } success = { 2xx, 404, 150-249 }\n"
+                 "forward_headers = X-C allow_path = true }");
 
     (void)state;
     if (strstr(text, expected) == NULL)
@@ -338,11 +351,11 @@ static void what_came_by_a_variable_is_printed_as_it_was_written(void **state)
     (void)state;
     setenv("TEST_KEY", "s3cret", 1);
     setenv("TEST_METHOD", "PUT", 1);
-    text =
-        round_trip("upstream a { url = \"http://h/${TEST_KEY}\"\n"
-                   "header = { \"A: ${TEST_KEY}\", \"B: ${TEST_NONE:-s3cret}\", 'C: ${' }\n"
-                   "timeout = \"${TEST_NONE:-5}s\" allow_methods = { \"${TEST_METHOD}\", GET } }\n"
-                   "upstream b { url = http://h/ header = { X: } }");
+    text = config_round_trip(
+        "upstream a { url = \"http://h/${TEST_KEY}\"\n"
+        "header = { \"A: ${TEST_KEY}\", \"B: ${TEST_NONE:-s3cret}\", 'C: ${' }\n"
+        "timeout = \"${TEST_NONE:-5}s\" allow_methods = { \"${TEST_METHOD}\", GET } }\n"
+        "upstream b { url = http://h/ header = { X: } }");
     assert_non_null(strstr(text, "= \"http://h/${TEST_KEY}\""));
     assert_non_null(strstr(text, "= { \"A: ${TEST_KEY}\", \"B: ${TEST_NONE:-s3cret}\""));
     assert_non_null(strstr(text, "= \"${TEST_NONE:-5}s\""));
@@ -353,19 +366,22 @@ static void what_came_by_a_variable_is_printed_as_it_was_written(void **state)
     free(text);
 }
 
-/* Whether a line of the shipped file is an option or section that is commented out. */
+/* Whether a line of the shipped file is an option or section that is commented out, or the rest
+ * of a list. */
 static bool is_commented_setting(const char *line)
 {
     const char *at = line + 2;
+    size_t length = strcspn(at, "#\n");
 
     if (strncmp(line, "# ", 2) != 0)
         return false;
-    if (*at == '}' || strncmp(at, "resolver {", 10) == 0 ||
+    if (*at == '}' || strncmp(at, "resolver {", 10) == 0 || strncmp(at, "defaults {", 10) == 0 ||
+        (strspn(at, " ") > 20 && memchr(at, '}', length) != NULL) ||
         strncmp(at, "upstream NAME {", 15) == 0 || strncmp(at, "endpoint \"/", 11) == 0)
         return true;
     while (*at == ' ')
         at++;
-    while (islower((unsigned char)*at) || *at == '_')
+    while (islower((unsigned char)*at) || isdigit((unsigned char)*at) || *at == '_')
         at++;
     return strspn(at, " ") > 0 && at[strspn(at, " ")] == '=';
 }

@@ -13,29 +13,13 @@
 /* A good upstream, on one line, for files whose error is elsewhere. */
 #define GOOD "upstream a { url = http://h/ }\n"
 
-struct wrong_file {
-    const char *text;
-    const char *errors;
-};
-
-static void check_all(const struct wrong_file *files, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        char *errors;
-        struct config *config = config_text_load(files[i].text, &errors);
-
-        if (config != NULL || strcmp(errors, files[i].errors) != 0)
-            fail_msg("%s--- gives\n%s--- and should\n%s", files[i].text, errors, files[i].errors);
-        free(errors);
-    }
-}
-
 static void unknown_names_are_refused_and_the_nearest_is_offered(void **state)
 {
     static const struct wrong_file files[] = {
         {GOOD "lissen = \"0.0.0.0:80\"",
          "t.conf:2: unknown option 'lissen' (did you mean 'listen'?)\n"},
-        {GOOD "retries = 3", "t.conf:2: unknown option 'retries'\n"},
+        {GOOD "resource = 3", "t.conf:2: unknown option 'resource'\n"},
+        {GOOD "retries = 3", "t.conf:2: unknown option 'retries' (it belongs into an upstream)\n"},
         {GOOD "upstreem b { url = http://h/ }",
          "t.conf:2: unknown option 'upstreem' (did you mean 'upstream'?)\n"},
         {GOOD "resolver { timout = 1s\n tri = 2 }",
@@ -68,7 +52,7 @@ static void unknown_names_are_refused_and_the_nearest_is_offered(void **state)
     };
 
     (void)state;
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 static void what_is_given_twice_or_not_at_all_is_refused(void **state)
@@ -108,7 +92,7 @@ static void what_is_given_twice_or_not_at_all_is_refused(void **state)
     };
 
     (void)state;
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 #define DURATION "a whole number and us, ms, s, m or h, like 250ms\n"
@@ -170,7 +154,7 @@ static void numbers_out_of_their_range_or_shape_are_refused(void **state)
     };
 
     (void)state;
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 #define LONG_NAME "abcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdefghabcdefgh"
@@ -196,8 +180,8 @@ static void addresses_urls_and_headers_that_make_no_sense_are_refused(void **sta
         {GOOD "resolver { servers = { dns.internal, 1.2.3.4:0 } }",
          "t.conf:2: resolver: servers 'dns.internal': " SERVER
          "t.conf:2: resolver: servers '1.2.3.4:0': " SERVER},
-        {"upstream a { url = ftp://h/ }",
-         "t.conf:1: upstream a: url 'ftp://h/': it must start with http:// or https://\n"},
+        {"upstream a { url = ftp://h/ }", "t.conf:1: upstream a: url 'ftp://h/': it must start "
+                                          "with http://, https://, http+srv:// or https+srv://\n"},
         {"upstream a { url = \"http://h/../x\" }",
          "t.conf:1: upstream a: url 'http://h/../x': dot segments ('.' and '..') are not "
          "allowed\n"},
@@ -246,7 +230,7 @@ static void addresses_urls_and_headers_that_make_no_sense_are_refused(void **sta
 
     (void)state;
     setenv("TEST_NEWLINE", "a\nb", 1);
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 static void broken_syntax_is_reported_where_it_is(void **state)
@@ -297,7 +281,7 @@ static void broken_syntax_is_reported_where_it_is(void **state)
     };
 
     (void)state;
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 static void variables_that_are_unset_or_misspelt_are_refused_by_name(void **state)
@@ -329,7 +313,7 @@ static void variables_that_are_unset_or_misspelt_are_refused_by_name(void **stat
     (void)state;
     setenv("TEST_SECRET", "hunter2", 1);
     unsetenv("TEST_UNSET");
-    check_all(files, COUNT(files));
+    config_refuse_all(files, COUNT(files));
 }
 
 static void every_error_is_reported_not_only_the_first(void **state)
@@ -354,7 +338,7 @@ static void every_error_is_reported_not_only_the_first(void **state)
         "t.conf:9: endpoint /x: unknown upstream 'usres' (did you mean 'users'?)\n"};
 
     (void)state;
-    check_all(&file, 1);
+    config_refuse_all(&file, 1);
 }
 
 static void a_flood_of_errors_is_cut_off(void **state)

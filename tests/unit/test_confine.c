@@ -1,4 +1,5 @@
 /* What a confined process can't do any more, and what it still can. Each test confines a child. */
+#include "fanout/clock.h"
 #include "service/config.h"
 #include "service/confine.h"
 
@@ -33,7 +34,8 @@ extern void __sanitizer_print_stack_trace(void) __attribute__((weak));
 static char place[] = "/tmp/test_confine_XXXXXX";
 static char config_file[64], near_file[64], secret[64], ca_file[64], link_file[64];
 
-static struct upstream_settings upstream;
+static struct upstream_settings upstream = {.attempt_timeout_us = CLOCK_NEVER,
+                                            .hedge.delay_us = CLOCK_NEVER};
 static struct config config = {.confine = true, .upstreams = &upstream, .upstream_count = 1};
 
 static void make_file(char path[64], const char *directory, const char *name)

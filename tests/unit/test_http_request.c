@@ -6,13 +6,15 @@
 
 #include <cmocka.h>
 
+#include "fanout/clock.h"
 #include "fanout/http_request.h"
 #include "fanout/upstream.h"
 
 #include <string.h>
 
-#define AGENT "User-Agent: fanoutd/" FANOUTD_VERSION "\r\n"
-#define PLAIN AGENT "Accept: */*\r\nAccept-Encoding: identity\r\n"
+#define AGENT   "User-Agent: fanoutd/" FANOUTD_VERSION "\r\n"
+#define PLAIN   AGENT "Accept: */*\r\nAccept-Encoding: identity\r\n"
+#define LEFT_US 250999 /* when the head is ended */
 
 struct world {
     struct upstream_settings settings;
@@ -25,6 +27,8 @@ static int set_up(void **state)
     static struct world world;
 
     world = (struct world){0};
+    world.settings.attempt_timeout_us = CLOCK_NEVER;
+    world.settings.hedge.delay_us = CLOCK_NEVER;
     assert_null(url_parse("http://users.internal:8081/v1/me?a=b", &world.settings.url));
     *state = &world;
     return 0;
@@ -48,6 +52,7 @@ static void assert_written(struct world *world, const struct http_request *reque
     http_request_template_init(&world->template, &world->settings);
     buf_init(&out, BUF_UNLIMITED);
     http_request_write(&world->template, request, &out);
+    http_request_write_end(&world->template, LEFT_US, &out);
     buf_append(&out, "", 1);
     assert_string_equal(out.data, expected);
     buf_release(&out);
@@ -114,6 +119,57 @@ static void the_request_replaces_both(void **state)
                    "\r\n");
 }
 
+static void the_time_left_is_told_last_where_the_upstream_is_to_know_it(void **state)
+{
+    struct world *world = *state;
+
+    world->settings.deadline_header = (char *)"X-Left";
+    header_list_add(&world->own, "User-Agent", "me");
+    assert_written(world, &(struct http_request){.method = METHOD_GET},
+                   "GET /v1/me?a=b HTTP/1.1\r\nHost: users.internal:8081\r\n" PLAIN
+                   "X-Left: 250\r\n\r\n");
+    assert_written(
+        world,
+        &(struct http_request){
+            .method = METHOD_POST, .headers = &world->own, .has_length = true, .body_length = 12},
+        "POST /v1/me?a=b HTTP/1.1\r\nHost: users.internal:8081\r\n"
+        "Accept: */*\r\nAccept-Encoding: identity\r\nUser-Agent: me\r\n"
+        "Content-Length: 12\r\nX-Left: 250\r\n\r\n");
+}
+
+static void what_is_left_is_told_in_whole_milliseconds_and_never_as_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(http_request_left_ms(1), 1);
+    assert_int_equal(http_request_left_ms(999), 1);
+    assert_int_equal(http_request_left_ms(1000), 1);
+    assert_int_equal(http_request_left_ms(1999), 1);
+    assert_int_equal(http_request_left_ms(2000), 2);
+    assert_int_equal(http_request_left_ms(86400000000), 86400000);
+}
+
+/* What is sent late is begun when there may be no memory left. */
+static void the_room_for_the_end_is_known_beforehand(void **state)
+{
+    static const char *const names[] = {NULL, "X", "X-Request-Deadline-Ms"};
+    static const uint64_t times_us[] = {1, 1000000, UINT64_MAX};
+    struct world *world = *state;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        world->settings.deadline_header = (char *)names[i];
+        http_request_template_init(&world->template, &world->settings);
+        for (size_t j = 0; j < sizeof times_us / sizeof times_us[0]; j++) {
+            struct buf out;
+
+            buf_init(&out, BUF_UNLIMITED);
+            http_request_write_end(&world->template, times_us[j], &out);
+            assert_true(out.len <= world->template.longest_end);
+            buf_release(&out);
+        }
+        http_request_template_release(&world->template);
+    }
+}
+
 static void only_methods_with_a_body_tell_the_length_of_none(void **state)
 {
     static const enum method with[] = {METHOD_POST, METHOD_PUT, METHOD_PATCH};
@@ -138,6 +194,9 @@ int main(void)
         CASE(fields_of_the_upstream_and_of_the_request_follow),
         CASE(the_upstream_replaces_what_is_ours),
         CASE(the_request_replaces_both),
+        CASE(the_time_left_is_told_last_where_the_upstream_is_to_know_it),
+        CASE(what_is_left_is_told_in_whole_milliseconds_and_never_as_nothing),
+        CASE(the_room_for_the_end_is_known_beforehand),
         CASE(only_methods_with_a_body_tell_the_length_of_none),
     };
 

@@ -174,10 +174,8 @@ static void a_grant_lands_in_its_own_member(void **state)
     add_lanes(&world, 1, 1);
     limiter_member_init(&other_member, world.limiter, on_wake, &other_world);
     assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
-    other_call.world = &other_world;
-    other_call.waiter = (struct limiter_waiter){.on_granted = on_granted, .arg = &other_call};
-    other_call.then = NULL;
-    limiter_take(world.lanes[0], &other_member, &party, &other_call.waiter);
+    prepare(&other_world, &other_call, 0);
+    limiter_take(world.lanes[0], &other_member, &party, &other_call.waiter, world.now_us);
     wait_all(&world, &call, 1, 0, &party);
     assert_null(next_after(&world, 0));
     assert_int_equal(world.wakes, 0);
@@ -273,7 +271,7 @@ static void give_and_wait_again(struct call *call)
 {
     give(call->world, call->lane);
     assert_int_equal(limiter_take(call->world->lanes[call->lane], &call->world->member,
-                                  &party_that_comes_again, &call->waiter),
+                                  &party_that_comes_again, &call->waiter, call->world->now_us),
                      LIMITER_WAITING);
 }
 

@@ -1,7 +1,8 @@
 /*
  * The limiter against a naive model, over a long random but repeatable run of
- * takes, gives, cancels and collects, many of them from within callbacks.
- * After each step every waiter's state, every count and every wake must agree.
+ * takes, gives, cancels, resizes and collects, many of them from within
+ * callbacks. After each step every waiter's state, every count and every wake
+ * must agree.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,171 +11,29 @@
 
 #include <cmocka.h>
 
+#include "fanout/clock.h"
+#include "fanout/dice.h"
 #include "fanout/limiter.h"
+#include "tests/unit/limiter_model.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#define STEPS     50000
-#define CALLS     40
-#define PARTIES   5
-#define LANES     4
-#define MEMBERS   2
-#define MAX_QUEUE 24
-#define DEEPEST   3
-
-static const unsigned lane_caps[LANES] = {1, 2, 4, 9};
-
-enum mode { IDLE, QUEUED, GRANTED, DELIVERING, HOLDING };
-
-/* What the model says of one call. */
-struct call {
-    struct limiter_waiter waiter;
-    enum mode mode;
-    size_t party;
-    size_t lane;
-    size_t member;
-    unsigned arrival;
-    unsigned grant;
-};
+#define STEPS   50000
+#define DEEPEST 3
+#define NOW_US  1000u
 
 static struct {
     struct limiter *limiter;
     struct limiter_lane *lanes[LANES];
     struct limiter_member members[MEMBERS];
+    struct limiter_caller *callers[CALLERS]; /* the first: NULL, who have none */
     struct limiter_party parties[PARTIES];
     unsigned wakes[MEMBERS];
 } real;
 
-static struct {
-    struct call calls[CALLS];
-    uint64_t tickets[PARTIES][LANES]; /* of the first in each line */
-    uint64_t last_ticket[PARTIES];
-    uint64_t turn;
-    unsigned arrivals;
-    unsigned grants;
-    unsigned wakes[MEMBERS];
-    unsigned depth;
-    unsigned cap;
-} model;
-
-/* So that a run is known to have come to what it is for. */
-static struct {
-    unsigned grants;
-    unsigned turned_away;
-    unsigned cancelled_by_mode[HOLDING + 1];
-    unsigned idle_with_waiters;
-} seen;
-
-static uint64_t random_state;
+static struct dice dice;
 
 static size_t random_below(size_t limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)((random_state >> 16) % limit);
-}
-
-static bool has_slot(const struct call *call)
-{
-    return call->mode >= GRANTED;
-}
-
-static unsigned model_in_flight(size_t lane) /* LANES: over all */
-{
-    unsigned count = 0;
-
-    for (size_t i = 0; i < CALLS; i++)
-        if (has_slot(&model.calls[i]) && (lane == LANES || model.calls[i].lane == lane))
-            count++;
-    return count;
-}
-
-static unsigned model_queued(size_t lane) /* LANES: over all */
-{
-    unsigned count = 0;
-
-    for (size_t i = 0; i < CALLS; i++)
-        if (model.calls[i].mode == QUEUED && (lane == LANES || model.calls[i].lane == lane))
-            count++;
-    return count;
-}
-
-static struct call *first_in_line(size_t party, size_t lane)
-{
-    struct call *first = NULL;
-
-    for (size_t i = 0; i < CALLS; i++) {
-        struct call *call = &model.calls[i];
-
-        if (call->mode == QUEUED && call->party == party && call->lane == lane &&
-            (first == NULL || call->arrival < first->arrival))
-            first = call;
-    }
-    return first;
-}
-
-static void model_draw(size_t party, size_t lane)
-{
-    if (model.last_ticket[party] < model.turn)
-        model.last_ticket[party] = model.turn;
-    model.tickets[party][lane] = ++model.last_ticket[party];
-}
-
-static bool goes_before(const struct call *a, const struct call *b)
-{
-    uint64_t ticket_a = model.tickets[a->party][a->lane];
-    uint64_t ticket_b = model.tickets[b->party][b->lane];
-
-    return ticket_a < ticket_b || (ticket_a == ticket_b && a->arrival < b->arrival);
-}
-
-static bool lane_has_room(size_t lane)
-{
-    return model_in_flight(lane) < lane_caps[lane];
-}
-
-static struct call *next_to_serve(void)
-{
-    struct call *next = NULL;
-
-    for (size_t party = 0; party < PARTIES; party++) {
-        for (size_t lane = 0; lane < LANES; lane++) {
-            struct call *call = first_in_line(party, lane);
-
-            if (call != NULL && lane_has_room(lane) && (next == NULL || goes_before(call, next)))
-                next = call;
-        }
-    }
-    return next;
-}
-
-static bool has_uncollected(size_t member)
-{
-    for (size_t i = 0; i < CALLS; i++)
-        if (model.calls[i].mode == GRANTED && model.calls[i].member == member)
-            return true;
-    return false;
-}
-
-static void model_serve(void)
-{
-    struct call *call;
-
-    while (model_in_flight(LANES) < model.cap && (call = next_to_serve()) != NULL) {
-        uint64_t ticket = model.tickets[call->party][call->lane];
-
-        if (!has_uncollected(call->member))
-            model.wakes[call->member]++;
-        if (model.turn < ticket)
-            model.turn = ticket;
-        seen.grants++;
-        call->mode = GRANTED;
-        call->grant = model.grants++;
-        if (first_in_line(call->party, call->lane) != NULL)
-            model_draw(call->party, call->lane);
-    }
+    return (size_t)dice_below(&dice, limit);
 }
 
 static void counts_agree(void)
@@ -182,16 +41,16 @@ static void counts_agree(void)
     struct limiter_counts counts;
 
     limiter_counts(real.limiter, &counts);
-    assert_int_equal(counts.in_flight, model_in_flight(LANES));
-    assert_int_equal(counts.queued, model_queued(LANES));
+    assert_int_equal(counts.in_flight, model_in_flight(ANY));
+    assert_int_equal(counts.queued, model_queued(ANY, ANY, ANY));
     assert_true(counts.in_flight <= model.cap);
     if (counts.in_flight < model.cap && counts.queued > 0)
         seen.idle_with_waiters++;
     for (size_t lane = 0; lane < LANES; lane++) {
         limiter_lane_counts(real.lanes[lane], &counts);
         assert_int_equal(counts.in_flight, model_in_flight(lane));
-        assert_int_equal(counts.queued, model_queued(lane));
-        assert_true(counts.in_flight <= lane_caps[lane]);
+        assert_int_equal(counts.queued, model_queued(ANY, lane, ANY));
+        seen.over_the_cap += counts.in_flight > model.lane_caps[lane];
     }
 }
 
@@ -199,7 +58,7 @@ static void everything_agrees(void)
 {
     static const int states[] = {[IDLE] = LIMITER_IDLE,
                                  [QUEUED] = LIMITER_QUEUED,
-                                 [GRANTED] = LIMITER_GRANTED,
+                                 [DECIDED] = LIMITER_DECIDED,
                                  [DELIVERING] = LIMITER_DELIVERING,
                                  [HOLDING] = LIMITER_IDLE};
 
@@ -209,24 +68,7 @@ static void everything_agrees(void)
         assert_int_equal(model.calls[i].waiter.state, states[model.calls[i].mode]);
     for (size_t i = 0; i < MEMBERS; i++)
         assert_int_equal(real.wakes[i], model.wakes[i]);
-    assert_true(model_in_flight(LANES) == model.cap || next_to_serve() == NULL);
-}
-
-static enum limiter_answer model_take(struct call *call)
-{
-    if (model_in_flight(LANES) < model.cap && lane_has_room(call->lane)) {
-        call->mode = HOLDING;
-        return LIMITER_TAKEN;
-    }
-    if (model_queued(LANES) == MAX_QUEUE) {
-        seen.turned_away++;
-        return LIMITER_FULL;
-    }
-    if (first_in_line(call->party, call->lane) == NULL)
-        model_draw(call->party, call->lane);
-    call->arrival = model.arrivals++;
-    call->mode = QUEUED;
-    return LIMITER_WAITING;
+    assert_true(model_in_flight(ANY) == model.cap || !somebody_could_go());
 }
 
 static void take(struct call *call)
@@ -236,23 +78,44 @@ static void take(struct call *call)
     call->party = random_below(PARTIES);
     call->lane = random_below(random_below(LANES) + 1); /* the first is the most wanted */
     call->member = random_below(MEMBERS);
+    call->priority = (enum limiter_priority)(random_below(10) / 4);
+    call->is_late = false;
+    call->waiter.priority = call->priority;
+    call->waiter.deadline_us = CLOCK_NEVER;
     expected = model_take(call);
     assert_int_equal(limiter_take(real.lanes[call->lane], &real.members[call->member],
-                                  &real.parties[call->party], &call->waiter),
+                                  &real.parties[call->party], &call->waiter, NOW_US),
                      expected);
+    if (expected == LIMITER_TAKEN)
+        assert_int_equal(call->waiter.in_flight, model_in_flight(call->lane));
+}
+
+/* Its time is up, should its turn come. */
+static void make_late(struct call *call)
+{
+    call->is_late = true;
+    call->waiter.deadline_us = NOW_US;
+    call->waiter.service_us = 1;
+}
+
+static void resize(size_t lane)
+{
+    model.lane_caps[lane] = (unsigned)random_below(6) + 1;
+    limiter_lane_resize(real.lanes[lane], model.lane_caps[lane], NOW_US);
+    model_serve();
 }
 
 static void give(struct call *call)
 {
     call->mode = IDLE;
-    limiter_give(real.lanes[call->lane]);
+    limiter_give(real.lanes[call->lane], NOW_US);
     model_serve();
 }
 
 static void cancel(struct call *call)
 {
     seen.cancelled_by_mode[call->mode]++;
-    limiter_cancel(&call->waiter);
+    limiter_cancel(&call->waiter, NOW_US);
     if (call->mode != HOLDING)
         call->mode = IDLE;
     model_serve();
@@ -261,21 +124,26 @@ static void cancel(struct call *call)
 static void collect(size_t member)
 {
     for (size_t i = 0; i < CALLS; i++)
-        if (model.calls[i].mode == GRANTED && model.calls[i].member == member)
+        if (model.calls[i].mode == DECIDED && model.calls[i].member == member)
             model.calls[i].mode = DELIVERING;
     limiter_collect(&real.members[member]);
     for (size_t i = 0; i < CALLS; i++)
         assert_false(model.calls[i].mode == DELIVERING && model.calls[i].member == member);
 }
 
-/* A party whose waiters are gone makes way for a new one. */
+/* A party whose waiters are gone makes way for a new one, of any caller. */
 static void renew_party(size_t party)
 {
+    size_t caller = random_below(CALLERS);
+
     for (size_t i = 0; i < CALLS; i++)
         if (model.calls[i].mode == QUEUED && model.calls[i].party == party)
             return;
-    memset(&real.parties[party], 0, sizeof real.parties[party]);
-    model.last_ticket[party] = 0;
+    model.burst_of[party] = (unsigned)random_below(4);
+    model.caller_of[party] = (unsigned)caller;
+    model.last_of_party[party] = 0;
+    real.parties[party] =
+        (struct limiter_party){.caller = real.callers[caller], .burst = model.burst_of[party]};
 }
 
 static struct call *any_in(enum mode mode) /* NULL: none is */
@@ -302,7 +170,7 @@ static void cancel_any(enum mode mode)
 static void step(void)
 {
     size_t choice = random_below(32);
-    struct call *call;
+    struct call *call = any_in(choice < 8 ? QUEUED : choice < 17 ? HOLDING : IDLE);
 
     if (choice < 4) {
         if (model.depth < DEEPEST)
@@ -311,33 +179,49 @@ static void step(void)
         renew_party(random_below(PARTIES));
     } else if (choice < 7) {
         cancel_any((enum mode)random_below(HOLDING + 1));
-    } else if (choice < 16) {
-        call = any_in(HOLDING);
-        if (call != NULL)
-            give(call);
-    } else {
-        call = any_in(IDLE);
-        if (call != NULL)
-            take(call);
+    } else if (choice < 8) {
+        if (random_below(2) == 0)
+            resize(random_below(LANES));
+        else if (call != NULL)
+            make_late(call);
+    } else if (call != NULL && choice < 17) {
+        give(call);
+    } else if (call != NULL) {
+        take(call);
     }
     everything_agrees();
 }
 
-static void on_granted(void *arg)
+/* What follows from a decision: more of the same. */
+static void go_on(void)
 {
-    struct call *call = arg;
-
-    assert_int_equal(call->mode, DELIVERING);
-    for (size_t i = 0; i < CALLS; i++)
-        assert_false(model.calls[i].mode == DELIVERING && model.calls[i].member == call->member &&
-                     model.calls[i].grant < call->grant);
-    call->mode = HOLDING;
     model.depth++;
     if (random_below(4) == 0)
         cancel_any(DELIVERING);
     for (size_t steps = random_below(6); steps > 0; steps--)
         step();
     model.depth--;
+}
+
+static void on_decision(struct call *call, enum limiter_answer answer)
+{
+    assert_int_equal(call->mode, DELIVERING);
+    assert_int_equal(call->decision, answer);
+    for (size_t i = 0; i < CALLS; i++)
+        assert_false(model.calls[i].mode == DELIVERING && model.calls[i].member == call->member &&
+                     model.calls[i].number < call->number);
+    call->mode = answer == LIMITER_TAKEN ? HOLDING : IDLE;
+    go_on();
+}
+
+static void on_refused(void *arg, enum limiter_answer answer)
+{
+    on_decision(arg, answer);
+}
+
+static void on_granted(void *arg)
+{
+    on_decision(arg, LIMITER_TAKEN);
 }
 
 static void on_wake(void *arg)
@@ -347,18 +231,35 @@ static void on_wake(void *arg)
     (*wakes)++;
 }
 
+static void set_up_lanes(void)
+{
+    static const unsigned caps[LANES] = {1, 2, 4, 9};
+
+    for (size_t i = 0; i < LANES; i++) {
+        model.lane_caps[i] = caps[i];
+        real.lanes[i] = limiter_lane_new(real.limiter, caps[i]);
+    }
+}
+
 static void set_up(unsigned cap)
 {
+    struct limiter_settings settings = {
+        .max_in_flight = cap, .max_queue = MAX_QUEUE, .shed_target_us = CLOCK_NEVER};
+
     memset(&model, 0, sizeof model);
     model.cap = cap;
     memset(&real, 0, sizeof real);
-    real.limiter = limiter_new(cap, MAX_QUEUE);
-    for (size_t i = 0; i < LANES; i++)
-        real.lanes[i] = limiter_lane_new(real.limiter, lane_caps[i]);
+    real.limiter = limiter_new(&settings, NOW_US);
+    set_up_lanes();
+    for (size_t i = 1; i < CALLERS; i++)
+        real.callers[i] = limiter_caller_take(real.limiter, &i, sizeof i);
+    for (size_t i = 0; i < PARTIES; i++)
+        renew_party(i);
     for (size_t i = 0; i < MEMBERS; i++)
         limiter_member_init(&real.members[i], real.limiter, on_wake, &real.wakes[i]);
     for (size_t i = 0; i < CALLS; i++) {
         model.calls[i].waiter.on_granted = on_granted;
+        model.calls[i].waiter.on_refused = on_refused;
         model.calls[i].waiter.arg = &model.calls[i];
     }
 }
@@ -373,12 +274,14 @@ static void tear_down(void)
     everything_agrees();
     for (size_t i = 0; i < LANES; i++)
         limiter_lane_free(real.lanes[i]);
+    for (size_t i = 0; i < CALLERS; i++)
+        limiter_caller_release(real.callers[i]);
     limiter_free(real.limiter);
 }
 
 static void run(uint64_t seed, unsigned cap)
 {
-    random_state = seed * 0x9e3779b97f4a7c15u;
+    dice.state = seed;
     set_up(cap);
     for (unsigned i = 0; i < STEPS; i++)
         step();
@@ -388,6 +291,8 @@ static void run(uint64_t seed, unsigned cap)
 static void all_was_seen(void)
 {
     assert_true(seen.grants > 3000);
+    assert_true(seen.late > 100);
+    assert_true(seen.swaps > 100);
     for (int mode = IDLE; mode <= HOLDING; mode++)
         assert_true(seen.cancelled_by_mode[mode] > 50);
     memset(&seen, 0, sizeof seen);
@@ -399,6 +304,8 @@ static void it_does_what_the_model_does_where_slots_are_few(void **state)
     run(1, 1);
     run(2, 6);
     assert_true(seen.turned_away > 100);
+    assert_true(seen.displaced_by_equals > 100);
+    assert_true(seen.displaced - seen.displaced_by_equals > 100);
     all_was_seen();
 }
 
@@ -408,6 +315,7 @@ static void it_does_what_the_model_does_where_lanes_are_full(void **state)
     run(3, 9);
     run(4, 16);
     assert_true(seen.idle_with_waiters > 1000);
+    assert_true(seen.over_the_cap > 100);
     all_was_seen();
 }
 

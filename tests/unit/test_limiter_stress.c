@@ -24,6 +24,7 @@
 #define CALLS         16 /* of each thread */
 #define PARTIES       4  /* of each thread */
 #define LANES         3
+#define CALLERS       3 /* shared by all threads */
 #define CAP           6
 #define MAX_QUEUE     48
 #define MOST_STEPS    1000000
@@ -41,6 +42,7 @@ static atomic_int too_many;
 static atomic_int lost_waits;
 static atomic_int wrong_calls;
 static atomic_ulong waits;
+static atomic_ulong refusals;
 
 enum mode { IDLE, WAITING, HOLDING };
 
@@ -95,16 +97,22 @@ static void let_go(struct call *call)
     atomic_fetch_sub(&lane_holders[call->lane], 1);
     atomic_fetch_sub(&holders, 1);
     call->mode = IDLE;
-    limiter_give(lanes[call->lane]);
+    limiter_give(lanes[call->lane], clock_now_us());
 }
 
 static void take(struct call *call)
 {
     struct thread *thread = call->thread;
     struct limiter_party *party = &thread->parties[random_below(thread, PARTIES)];
+    uint64_t now_us = clock_now_us();
 
     call->lane = random_below(thread, LANES);
-    switch (limiter_take(lanes[call->lane], &thread->member, party, &call->waiter)) {
+    call->waiter.priority = (enum limiter_priority)random_below(thread, LIMITER_PRIORITIES);
+    call->waiter.deadline_us =
+        random_below(thread, 4) == 0 ? now_us + random_below(thread, 200) : CLOCK_NEVER;
+    call->waiter.service_us = random_below(thread, 20);
+    switch (
+        limiter_take(lanes[call->lane], &thread->member, party, &call->waiter, clock_now_us())) {
     case LIMITER_TAKEN:
         hold(call);
         break;
@@ -113,13 +121,15 @@ static void take(struct call *call)
         call->mode = WAITING;
         break;
     case LIMITER_FULL:
+    case LIMITER_LATE:
+        atomic_fetch_add(&refusals, 1);
         break;
     }
 }
 
 static void cancel(struct call *call)
 {
-    limiter_cancel(&call->waiter);
+    limiter_cancel(&call->waiter, clock_now_us());
     if (call->mode == WAITING)
         call->mode = IDLE;
 }
@@ -136,6 +146,16 @@ static void on_granted(void *arg)
         cancel(other);
     else if (other->mode == HOLDING)
         let_go(other);
+}
+
+static void on_refused(void *arg, enum limiter_answer answer)
+{
+    struct call *call = arg;
+
+    if (call->mode != WAITING || (answer != LIMITER_FULL && answer != LIMITER_LATE))
+        atomic_fetch_add(&wrong_calls, 1);
+    call->mode = IDLE;
+    atomic_fetch_add(&refusals, 1);
 }
 
 static bool any_in(const struct thread *thread, enum mode mode)
@@ -161,13 +181,60 @@ static bool await_grant(struct thread *thread)
     return true;
 }
 
+static void ask(struct thread *thread)
+{
+    struct limiter_wish wishes[CALLS];
+    uint64_t now_us = clock_now_us();
+
+    for (size_t i = 0; i < CALLS; i++)
+        wishes[i] = (struct limiter_wish){.lane = lanes[random_below(thread, LANES)]};
+    if (limiter_has_waiters(limiter) &&
+        limiter_can_meet(limiter, thread->parties[0].caller, LIMITER_NORMAL, wishes, CALLS,
+                         now_us + random_below(thread, 1000), now_us) > CALLS)
+        atomic_fetch_add(&wrong_calls, 1);
+}
+
+/* Below what is in flight, at times. */
+static void resize(struct thread *thread)
+{
+    size_t lane = random_below(thread, LANES);
+    unsigned cap = (unsigned)random_below(thread, (size_t)lane_caps[lane]) + 1;
+
+    limiter_lane_resize(lanes[lane], cap, clock_now_us());
+}
+
+/* Takes a caller that others may be about to leave, and leaves it at once. */
+static void come_and_go(struct thread *thread)
+{
+    size_t key = random_below(thread, CALLERS * 2);
+
+    limiter_caller_release(limiter_caller_take(limiter, &key, sizeof key));
+}
+
+static void look(struct thread *thread)
+{
+    switch (random_below(thread, 4)) {
+    case 0:
+        limiter_check(limiter);
+        break;
+    case 1:
+        ask(thread);
+        break;
+    case 2:
+        resize(thread);
+        break;
+    default:
+        come_and_go(thread);
+    }
+}
+
 static void step(struct thread *thread)
 {
     struct call *call = &thread->calls[random_below(thread, CALLS)];
     size_t choice = random_below(thread, 64);
 
     if (choice == 0)
-        limiter_check(limiter);
+        look(thread);
     else if (choice < 4)
         cancel(call);
     else if (choice < 10)
@@ -203,6 +270,8 @@ static void *run_thread(void *arg)
         lost = !await_grant(thread);
         let_go_of_all(thread);
     }
+    for (size_t i = 0; i < PARTIES; i++)
+        limiter_caller_release(thread->parties[i].caller);
     return NULL;
 }
 
@@ -215,7 +284,15 @@ static void thread_start(struct thread *thread, uint64_t seed)
     for (size_t i = 0; i < CALLS; i++) {
         thread->calls[i].thread = thread;
         thread->calls[i].waiter.on_granted = on_granted;
+        thread->calls[i].waiter.on_refused = on_refused;
         thread->calls[i].waiter.arg = &thread->calls[i];
+    }
+    for (size_t i = 0; i < PARTIES; i++) {
+        size_t key = i % CALLERS;
+
+        thread->parties[i].burst = (unsigned)i;
+        if (i > 0)
+            thread->parties[i].caller = limiter_caller_take(limiter, &key, sizeof key);
     }
     assert_int_equal(pthread_create(&thread->id, NULL, run_thread, thread), 0);
 }
@@ -241,9 +318,13 @@ static void nothing_is_left(void)
 static void four_threads_never_hold_more_than_the_cap_and_every_wait_ends(void **state)
 {
     static struct thread threads[THREADS];
+    struct limiter_settings settings = {.max_in_flight = CAP,
+                                        .max_queue = MAX_QUEUE,
+                                        .shed_target_us = 50,
+                                        .shed_interval_us = 200};
 
     (void)state;
-    limiter = limiter_new(CAP, MAX_QUEUE);
+    limiter = limiter_new(&settings, clock_now_us());
     for (size_t i = 0; i < LANES; i++)
         lanes[i] = limiter_lane_new(limiter, (unsigned)lane_caps[i]);
     for (size_t i = 0; i < THREADS; i++)
@@ -257,6 +338,7 @@ static void four_threads_never_hold_more_than_the_cap_and_every_wait_ends(void *
     assert_int_equal(atomic_load(&wrong_calls), 0);
     assert_int_equal(atomic_load(&most_holders), CAP);
     assert_true(atomic_load(&waits) > 0);
+    assert_true(atomic_load(&refusals) > 0);
     nothing_is_left();
 }
 

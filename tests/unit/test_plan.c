@@ -298,7 +298,7 @@ static int set_up(void **state)
     unlink(file);
     if (config == NULL)
         return -1;
-    fanout = fanout_new(&(struct fanout_settings){.max_in_flight = 1,
+    fanout = fanout_new(&(struct fanout_settings){.limiter = {.max_in_flight = 1},
                                                   .upstreams = config->upstreams,
                                                   .upstream_count = config->upstream_count});
     return 0;

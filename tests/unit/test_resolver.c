@@ -55,9 +55,28 @@ static void a_name_gives_its_ipv4_and_ipv6_addresses_without_a_port(void **state
 
     ask_and_wait(&fixture->world, &asker, "both.test");
     assert_int_equal(asker.count, 2);
-    assert_int_equal(asker.port, 0);
     assert_true(strcmp(asker.ip, "127.0.0.1") == 0 || strcmp(asker.last_ip, "127.0.0.1") == 0);
     assert_true(strcmp(asker.ip, "::1") == 0 || strcmp(asker.last_ip, "::1") == 0);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(address_port(&asker.targets[i].address), 0);
+}
+
+static void the_family_of_the_first_address_has_priority_over_the_other(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asker asker = {0};
+
+    fixture->names[BOTH].a.addresses[1] = "127.0.0.2";
+    fixture->names[BOTH].aaaa.addresses[1] = "::2";
+    ask_and_wait(&fixture->world, &asker, "both.test");
+    assert_int_equal(asker.count, 4);
+    for (size_t i = 0; i < 4; i++) {
+        bool is_preferred =
+            asker.targets[i].address.any.sa_family == asker.targets[0].address.any.sa_family;
+
+        assert_int_equal(asker.targets[i].priority, is_preferred ? 0 : 1);
+        assert_int_equal(asker.targets[i].weight, 1);
+    }
 }
 
 static void a_name_in_the_hosts_file_is_known_at_once_and_not_asked_for(void **state)
@@ -122,6 +141,20 @@ static void an_answer_too_large_for_udp_is_fetched_by_tcp(void **state)
     assert_int_equal(fixture->world.dns.by_tcp, 2);
 }
 
+static void of_too_many_addresses_the_first_are_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    struct asker asker = {0};
+    char texts[DNS_MOST][16];
+
+    for (unsigned i = 0; i < DNS_MOST; i++) {
+        snprintf(texts[i], sizeof texts[i], "127.0.1.%u", i);
+        fixture->names[LARGE].a.addresses[i] = texts[i];
+    }
+    ask_and_wait(&fixture->world, &asker, "large.test");
+    assert_int_equal(asker.count, ENDPOINTS_MOST);
+}
+
 static void a_name_that_is_none_fails_at_once(void **state)
 {
     static const char *const rows[] = {"", "a b", "a..b", "under\nstand"};
@@ -178,7 +211,7 @@ static void good_lists_of_servers_are_taken(void **state)
 
 /* ---- the cache at work ---- */
 
-static void askers_of_one_name_share_one_query_and_take_turns_over_its_addresses(void **state)
+static void askers_of_one_name_share_one_query(void **state)
 {
     struct fixture *fixture = *state;
     struct asker askers[4] = {0};
@@ -190,10 +223,8 @@ static void askers_of_one_name_share_one_query_and_take_turns_over_its_addresses
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(askers[i].done, 1);
         assert_int_equal(askers[i].count, 3);
-        assert_int_equal(askers[i].first, i % 3);
     }
     assert_int_equal(ask(&fixture->world, &askers[0], "many.test"), RESOLVER_READY);
-    assert_int_equal(askers[0].first, 1);
     assert_int_equal(fixture->names[MANY].a.queries, 1);
     assert_int_equal(fixture->names[MANY].aaaa.queries, 1);
 }
@@ -432,15 +463,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_name_gives_its_ipv4_and_ipv6_addresses_without_a_port),
+        TEST(the_family_of_the_first_address_has_priority_over_the_other),
         TEST(a_name_in_the_hosts_file_is_known_at_once_and_not_asked_for),
         TEST(a_hosts_file_name_is_read_again_after_the_shortest_ttl_and_still_known_at_once),
         TEST(case_does_not_count),
         TEST(search_domains_are_tried_but_not_for_a_name_with_a_dot_at_the_end),
         TEST(an_answer_too_large_for_udp_is_fetched_by_tcp),
+        TEST(of_too_many_addresses_the_first_are_taken),
         TEST(a_name_that_is_none_fails_at_once),
         TEST(a_bad_list_of_servers_is_refused_with_a_message),
         TEST(good_lists_of_servers_are_taken),
-        TEST(askers_of_one_name_share_one_query_and_take_turns_over_its_addresses),
+        TEST(askers_of_one_name_share_one_query),
         TEST(an_answer_is_kept_for_the_smallest_ttl_of_its_records),
         TEST(a_changed_record_moves_the_next_asker_once_the_answer_has_expired),
         TEST(an_answer_about_to_expire_is_given_at_once_and_refreshed_in_the_background),

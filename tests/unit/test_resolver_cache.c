@@ -26,8 +26,7 @@ static const struct resolver_settings settings = {
 
 static struct resolver_answer *make_answer(size_t count)
 {
-    struct resolver_answer *answer =
-        mem_zalloc(sizeof *answer + count * sizeof answer->addresses[0]);
+    struct resolver_answer *answer = mem_zalloc(sizeof *answer + count * sizeof answer->targets[0]);
 
     answer->references = 1;
     answer->count = count;
@@ -53,7 +52,8 @@ static int teardown(void **state)
 static struct resolver_entry *find(struct resolver_cache *cache, const char *host, uint64_t now_us)
 {
     const char *message = NULL;
-    struct resolver_entry *entry = resolver_cache_find(cache, host, now_us, &message);
+    struct resolver_entry *entry =
+        resolver_cache_find(cache, host, RESOLVER_HOST, now_us, &message);
 
     assert_non_null(entry);
     return entry;
@@ -78,22 +78,19 @@ static void assert_fails_with(struct resolver_entry *entry, const char *expected
 {
     struct resolver_answer *answer = NULL;
     const char *message = NULL;
-    size_t first = 0;
 
-    assert_false(resolver_cache_take(entry, &answer, &first, &message));
+    assert_false(resolver_cache_take(entry, &answer, &message));
     assert_null(answer);
     assert_string_equal(message, expected);
 }
 
-static void assert_gives(struct resolver_entry *entry, size_t expected_first)
+static void assert_gives(struct resolver_entry *entry)
 {
     struct resolver_answer *answer = NULL;
     const char *message = NULL;
-    size_t first = SIZE_MAX;
 
-    assert_true(resolver_cache_take(entry, &answer, &first, &message));
+    assert_true(resolver_cache_take(entry, &answer, &message));
     assert_ptr_equal(answer, entry->answer);
-    assert_int_equal(first, expected_first);
     resolver_answer_release(answer);
 }
 
@@ -110,6 +107,18 @@ static void names_are_the_same_in_any_case_but_not_with_a_dot_at_the_end(void **
     assert_int_equal(cache->count, 2);
 }
 
+static void a_service_is_not_a_host_of_the_same_name(void **state)
+{
+    struct resolver_entry *host = stored(*state, "_api._tcp.a.test", 10);
+    const char *message = NULL;
+    struct resolver_entry *service =
+        resolver_cache_find(*state, "_api._tcp.a.test", RESOLVER_SERVICE, START, &message);
+
+    assert_ptr_not_equal(service, host);
+    assert_null(service->answer);
+    assert_ptr_equal(find(*state, "_api._tcp.a.test", START), host);
+}
+
 static void what_is_no_host_name_is_refused(void **state)
 {
     static const char *const rows[] = {
@@ -120,14 +129,14 @@ static void what_is_no_host_name_is_refused(void **state)
     struct resolver_cache *cache = *state;
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_null(resolver_cache_find(cache, rows[i], START, &message));
+        assert_null(resolver_cache_find(cache, rows[i], RESOLVER_HOST, START, &message));
         assert_string_equal(message, "not a host name");
     }
     memset(name, 'a', sizeof name);
     name[RESOLVER_MAX_NAME_LENGTH + 1] = '\0';
-    assert_null(resolver_cache_find(cache, name, START, &message));
+    assert_null(resolver_cache_find(cache, name, RESOLVER_HOST, START, &message));
     name[RESOLVER_MAX_NAME_LENGTH] = '\0';
-    assert_non_null(resolver_cache_find(cache, name, START, &message));
+    assert_non_null(resolver_cache_find(cache, name, RESOLVER_HOST, START, &message));
 }
 
 static void a_new_name_has_to_be_queried(void **state)
@@ -151,23 +160,8 @@ static void the_ttl_is_kept_between_the_two_limits(void **state)
     struct resolver_entry *brief = stored(*state, "brief.test", 0);
     struct resolver_entry *lasting = stored(*state, "lasting.test", 86400);
 
-    assert_int_equal(brief->expires_us, START + 2 * SECOND);
-    assert_int_equal(lasting->expires_us, START + 100 * SECOND);
-}
-
-static void each_asker_begins_at_the_next_address(void **state)
-{
-    struct resolver_entry *entry = find(*state, "a.test", START);
-
-    resolver_cache_store(*state, entry, make_answer(3), 10 * SECOND, START);
-    assert_gives(entry, 0);
-    assert_gives(entry, 1);
-    assert_gives(entry, 2);
-    assert_gives(entry, 0);
-    resolver_cache_store(*state, entry, make_answer(3), 10 * SECOND, START);
-    assert_gives(entry, 1);
-    resolver_cache_store(*state, entry, make_answer(1), 10 * SECOND, START);
-    assert_gives(entry, 0);
+    assert_int_equal(brief->answer->expires_us, START + 2 * SECOND);
+    assert_int_equal(lasting->answer->expires_us, START + 100 * SECOND);
 }
 
 static void an_answer_lives_on_with_whoever_holds_it(void **state)
@@ -175,9 +169,8 @@ static void an_answer_lives_on_with_whoever_holds_it(void **state)
     struct resolver_entry *entry = stored(*state, "a.test", 10);
     struct resolver_answer *answer;
     const char *message;
-    size_t first;
 
-    assert_true(resolver_cache_take(entry, &answer, &first, &message));
+    assert_true(resolver_cache_take(entry, &answer, &message));
     resolver_cache_store(*state, entry, make_answer(2), 10 * SECOND, START);
     assert_ptr_not_equal(entry->answer, answer);
     assert_int_equal(answer->references, 1);
@@ -195,7 +188,7 @@ static void an_expired_answer_serves_only_after_dns_has_failed(void **state)
     resolver_cache_fail(*state, entry, "the DNS server failed", expired);
     assert_true(resolver_cache_is_stale(entry, expired));
     assert_advice(*state, entry, expired, RESOLVER_GIVE);
-    assert_gives(entry, 0);
+    assert_gives(entry);
 }
 
 static void
@@ -220,7 +213,7 @@ static void a_failed_refresh_is_not_repeated_at_once_and_leaves_the_answer_fresh
     assert_false(resolver_cache_is_stale(entry, failed));
     assert_advice(*state, entry, failed + SECOND, RESOLVER_GIVE);
     assert_advice(*state, entry, failed + 5 * SECOND, RESOLVER_GIVE_AND_REFRESH);
-    assert_gives(entry, 0);
+    assert_gives(entry);
 }
 
 static void stale_answers_end(void **state)
@@ -230,7 +223,7 @@ static void stale_answers_end(void **state)
 
     resolver_cache_fail(*state, entry, "the DNS server failed", last);
     assert_advice(*state, entry, last, RESOLVER_GIVE);
-    assert_gives(entry, 0);
+    assert_gives(entry);
     assert_advice(*state, entry, last + 1, RESOLVER_GIVE);
     assert_fails_with(entry, "the DNS server failed");
     assert_advice(*state, entry, last + 5 * SECOND, RESOLVER_QUERY);
@@ -291,24 +284,24 @@ static void times_without_end_do_not_overflow(void **state)
     resolver_cache_store(cache, entry, make_answer(1), 10 * SECOND, START);
     resolver_cache_fail(cache, entry, "the DNS server failed", START + 20 * SECOND);
     assert_advice(cache, entry, CLOCK_NEVER - 1, RESOLVER_GIVE);
-    assert_gives(entry, 0);
+    assert_gives(entry);
     resolver_cache_store(cache, entry, make_answer(1), UINT64_MAX, START);
     assert_advice(cache, entry, START, RESOLVER_GIVE);
-    assert_int_equal(entry->expires_us, CLOCK_NEVER);
+    assert_int_equal(entry->answer->expires_us, CLOCK_NEVER);
     resolver_cache_release(cache);
     free(cache);
 }
 
-static void names_that_nobody_asks_for_are_dropped_long_after_they_can_serve(void **state)
+static void names_that_nobody_asks_for_are_dropped_once_they_can_serve_no_more(void **state)
 {
     struct resolver_cache *cache = *state;
     uint64_t useless = START + (40 + 1000) * SECOND;
 
     stored(cache, "old.test", 40);
-    resolver_cache_store(cache, find(cache, "new.test", useless), make_answer(1), 40 * SECOND,
-                         useless);
+    resolver_cache_store(cache, find(cache, "new.test", START), make_answer(1), 41 * SECOND, START);
+    find(cache, "new.test", useless - 1);
     assert_int_equal(cache->count, 2);
-    find(cache, "new.test", useless + 3600 * SECOND);
+    find(cache, "new.test", useless);
     assert_int_equal(cache->count, 1);
 }
 
@@ -357,37 +350,23 @@ static void a_cache_full_of_names_in_use_refuses_one_more(void **state)
     const char *message = NULL;
 
     fill(cache, RESOLVER_MAX_NAMES, 1);
-    assert_null(resolver_cache_find(cache, "one-more.test", START, &message));
+    assert_null(resolver_cache_find(cache, "one-more.test", RESOLVER_HOST, START, &message));
     assert_string_equal(message, "too many names are being looked up");
     find(cache, "n7.test", START)->holds = 0;
-    assert_non_null(resolver_cache_find(cache, "one-more.test", START, &message));
+    assert_non_null(resolver_cache_find(cache, "one-more.test", RESOLVER_HOST, START, &message));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-static void turns_are_taken_over_the_preferred_family_alone(void **state)
-{
-    struct resolver_cache *cache = *state;
-    struct resolver_entry *entry = find(cache, "both.test", 0);
-    struct resolver_answer *answer = make_answer(3);
-
-    answer->addresses[0].any.sa_family = AF_INET;
-    answer->addresses[1].any.sa_family = AF_INET;
-    answer->addresses[2].any.sa_family = AF_INET6;
-    resolver_cache_store(cache, entry, answer, 60 * SECOND, 0);
-    for (size_t turn = 0; turn < 6; turn++)
-        assert_gives(entry, turn % 2);
-}
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(names_are_the_same_in_any_case_but_not_with_a_dot_at_the_end),
+        TEST(a_service_is_not_a_host_of_the_same_name),
         TEST(what_is_no_host_name_is_refused),
         TEST(a_new_name_has_to_be_queried),
         TEST(an_answer_is_fresh_for_its_ttl_and_refreshed_from_three_quarters_of_it_on),
         TEST(the_ttl_is_kept_between_the_two_limits),
-        TEST(each_asker_begins_at_the_next_address),
         TEST(an_answer_lives_on_with_whoever_holds_it),
         TEST(an_expired_answer_serves_only_after_dns_has_failed),
         TEST(while_dns_fails_it_is_tried_again_no_more_often_than_failures_are_remembered),
@@ -398,9 +377,8 @@ int main(void)
         TEST(a_denied_name_loses_its_answer_at_once_even_a_fresh_one),
         TEST(a_failure_is_remembered_for_its_time_and_then_asked_again),
         TEST(times_without_end_do_not_overflow),
-        TEST(names_that_nobody_asks_for_are_dropped_long_after_they_can_serve),
+        TEST(names_that_nobody_asks_for_are_dropped_once_they_can_serve_no_more),
         TEST(a_name_that_is_asked_for_or_held_is_not_dropped),
-        TEST(turns_are_taken_over_the_preferred_family_alone),
         TEST(a_full_cache_drops_the_name_unused_for_longest),
         TEST(a_cache_full_of_names_in_use_refuses_one_more),
     };

@@ -133,6 +133,42 @@ static void a_queue_that_slows_down_takes_longer(void **state)
     assert_in_range(shedding_drain_wait_us(&drain, 1000, now_us), 4 * SECOND, 6 * SECOND);
 }
 
+static void the_time_of_a_pause_does_not_count(void **state)
+{
+    uint64_t now_us, running_us;
+
+    (void)state;
+    shedding_drain_init(&drain, START_US);
+    now_us = serve(2, START_US, SECOND);
+    for (unsigned i = 0; i < 10; i++) {
+        shedding_drain_pause(&drain, now_us);
+        shedding_drain_resume(&drain, now_us + 90 * MS);
+        now_us = serve(2, now_us + 90 * MS, 10 * MS);
+    }
+    assert_int_equal(shedding_drain_served(&drain, &running_us, now_us), 2200);
+    assert_int_equal(running_us, 1100 * MS);
+    assert_int_equal(shedding_drain_wait_us(&drain, 4000, now_us), 2 * SECOND);
+    shedding_drain_pause(&drain, now_us);
+    assert_int_equal(shedding_drain_wait_us(&drain, 4000, now_us + SECOND), 2 * SECOND);
+    assert_int_equal(shedding_drain_served(&drain, &running_us, now_us + 4250 * MS), 100);
+    assert_int_equal(running_us, 50 * MS);
+    assert_int_equal(shedding_drain_wait_us(&drain, 1, now_us + 10 * SECOND), CLOCK_NEVER);
+}
+
+static void a_drain_takes_a_clock_that_goes_back_a_little(void **state)
+{
+    uint64_t running_us;
+
+    (void)state;
+    shedding_drain_init(&drain, START_US);
+    shedding_drain_note(&drain, 1, START_US + SECOND);
+    shedding_drain_note(&drain, 1, START_US + SECOND - 10);
+    shedding_drain_pause(&drain, START_US - 10);
+    shedding_drain_resume(&drain, START_US + 2 * SECOND);
+    assert_int_equal(shedding_drain_served(&drain, &running_us, START_US + SECOND), 2);
+    assert_int_equal(running_us, SECOND);
+}
+
 static void retry_after_is_rounded_up_and_bounded(void **state)
 {
     static const struct {
@@ -286,6 +322,8 @@ int main(void)
         cmocka_unit_test(a_deadline_is_met_when_wait_and_service_fit),
         cmocka_unit_test(the_wait_follows_from_the_rate),
         cmocka_unit_test(a_queue_that_slows_down_takes_longer),
+        cmocka_unit_test(the_time_of_a_pause_does_not_count),
+        cmocka_unit_test(a_drain_takes_a_clock_that_goes_back_a_little),
         cmocka_unit_test(retry_after_is_rounded_up_and_bounded),
         cmocka_unit_test(under_load_waits_stay_short_and_the_server_busy),
         cmocka_unit_test(under_heavy_load_nobody_waits_longer_than_the_target),

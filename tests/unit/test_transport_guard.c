@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/clock.h"
 #include "fanout/deny.h"
 #include "fanout/timer.h"
 #include "fanout/transport.h"
@@ -75,9 +76,12 @@ static enum outcome send_to(struct world *world, char *url_text, const char *ip)
         .max_in_flight = 1,
         .max_response_bytes = 100,
         .denied = &world->denied,
+        .attempt_timeout_us = CLOCK_NEVER,
+        .hedge.delay_us = CLOCK_NEVER,
     };
     struct address address;
-    const struct exchange_request request = {.address = &address, .method = METHOD_GET};
+    const struct exchange_request request = {
+        .address = &address, .method = METHOD_GET, .deadline_us = CLOCK_NEVER};
     struct transport_peer *peer;
 
     assert_true(address_parse_ip(ip, address_port(&world->address), &address));

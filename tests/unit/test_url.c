@@ -73,6 +73,58 @@ static void good_urls_are_taken_apart(void **state)
     }
 }
 
+static void a_service_is_taken_apart_from_the_domain_that_it_is_of(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *srv_name;
+        const char *host;
+        const char *plain;
+        bool tls;
+    } cases[] = {
+        {"http+srv://_api._tcp.users.internal/v1?a=b", "_api._tcp.users.internal", "users.internal",
+         "http://users.internal/v1?a=b", false},
+        {"HTTPS+SRV://_API._TCP.Users", "_api._tcp.users", "users", "https://users/", true},
+        {"http+srv://_a._b.c./", "_a._b.c.", "c.", "http://c./", false},
+        {"http+srv://_a._b._c/", "_a._b._c", "_c", "http://_c/", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct url url;
+        char *plain;
+
+        assert_null(url_parse(cases[i].text, &url));
+        assert_true(url.is_srv);
+        assert_string_equal(url.srv_name, cases[i].srv_name);
+        assert_string_equal(url.host, cases[i].host);
+        assert_string_equal(url.authority, cases[i].host);
+        assert_int_equal(url.port, cases[i].tls ? 443 : 80);
+        assert_int_equal(url.tls, cases[i].tls);
+        assert_false(url.host_is_ip);
+        plain = url_plain(&url);
+        assert_string_equal(plain, cases[i].plain);
+        free(plain);
+        url_release(&url);
+    }
+}
+
+static void without_the_scheme_a_host_with_underscores_is_a_host(void **state)
+{
+    struct url url;
+    char *plain;
+
+    (void)state;
+    assert_null(url_parse("http://_api._tcp.users:81/x", &url));
+    assert_false(url.is_srv);
+    assert_null(url.srv_name);
+    assert_string_equal(url.host, "_api._tcp.users");
+    plain = url_plain(&url);
+    assert_string_equal(plain, "http://_api._tcp.users:81/x");
+    free(plain);
+    url_release(&url);
+}
+
 static void url_refused_for(const char *text, const char *reason)
 {
     struct url url;
@@ -92,6 +144,18 @@ static void bad_urls_are_refused_with_the_reason(void **state)
         const char *urls[16];
     } groups[] = {
         {"http://", {"", "users.internal", "ftp://h/", "http:/h/", "http:h", "//h/", " http://h/"}},
+        {"https+srv://", {"srv://_a._b.c/", "ftp+srv://_a._b.c/", "http+srv:/_a._b.c/"}},
+        {"_service._proto.domain",
+         {"http+srv://users", "http+srv://users.internal/", "http+srv://_api.users/",
+          "http+srv://_api._tcp", "http+srv://_api._tcp./", "http+srv://_._tcp.users/",
+          "http+srv://_api._.users/", "http+srv://api._tcp.users/", "http+srv://_api.tcp.users/"}},
+        {"no port", {"http+srv://_api._tcp.users:80/", "https+srv://_api._tcp.users:0/"}},
+        {"no port", {"http+srv://_api._tcp.users:/"}},
+        {"user names", {"http+srv://user@_api._tcp.users/"}},
+        {"host is missing", {"http+srv://", "https+srv:///x"}},
+        {"empty label", {"http+srv://_api._tcp..users/"}},
+        {"IPv4", {"http+srv://127.0.0.1.1/", "http+srv://_api._tcp.127.0.0.1/"}},
+        {"host may hold", {"http+srv://[::1]/"}},
         {"host is missing", {"http://", "http:///x", "http://:80/", "http://?x", "http://::1/"}},
         {"user names", {"http://user@h/", "http://user:secret@h:80/", "http://h\\@evil/"}},
         {"fragments", {"http://h/#top", "http://h#top", "http://h/?a#top"}},
@@ -466,6 +530,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_urls_are_taken_apart),
+        cmocka_unit_test(a_service_is_taken_apart_from_the_domain_that_it_is_of),
+        cmocka_unit_test(without_the_scheme_a_host_with_underscores_is_a_host),
         cmocka_unit_test(bad_urls_are_refused_with_the_reason),
         cmocka_unit_test(hosts_and_urls_of_excessive_length_are_refused),
         cmocka_unit_test(a_path_that_stays_below_is_accepted),
