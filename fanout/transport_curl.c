@@ -13,6 +13,7 @@
 #include "fanout/http_request.h"
 #include "fanout/http_response.h"
 #include "fanout/mem.h"
+#include "fanout/transport_fields.h"
 #include "fanout/transport_origin.h"
 #include "fanout/transport_way.h"
 #include "fanout/upstream.h"
@@ -27,7 +28,7 @@
 struct curl_peer {
     struct transport_peer face;
     struct origin origin;
-    struct curl_slist *headers; /* for an exchange without headers of its own */
+    struct fields fields;
     LIST_HEAD(curl_exchanges, curl_exchange) idle;
     size_t idle_count;
 };
@@ -37,9 +38,12 @@ struct curl_exchange {
     LIST_ENTRY(curl_exchange) link;
     struct curl_peer *peer;
     struct handle handle;
-    struct curl_slist *headers; /* NULL: the peer's, which may follow these */
-    bool is_altered;            /* more was set for this request than headers */
+    struct curl_slist *fields;
+    struct curl_slist *time_left; /* stands before them; NULL: it is not told */
+    uint64_t deadline_us;         /* nothing is sent from then on */
+    bool is_altered;              /* more was set for this request than fields */
     bool is_stale; /* something came on the connection before the request, which was not sent */
+    bool is_late;  /* nor was it, as there was no time left; it is about to be cancelled */
     struct http_response answer;
     struct exchange_response response;
     exchange_done *on_done;
@@ -48,58 +52,10 @@ struct curl_exchange {
 
 /* ---- peers ---- */
 
-static void add_field(void *arg, const char *name, const char *value)
-{
-    struct curl_slist **list = arg;
-    char *line = value[0] != '\0' ? mem_printf("%s: %s", name, value) : mem_printf("%s;", name);
-
-    *list = curl_slist_append(*list, line);
-    free(line);
-}
-
-/* All fields, and nothing of libcurl's own: it never waits for 100, and names no type. */
-static struct curl_slist *make_all_headers(const struct curl_peer *peer,
-                                           const struct header_list *own)
-{
-    struct curl_slist *list = curl_slist_append(NULL, "Expect:");
-
-    if (header_list_find(&peer->origin.settings->headers, "Content-Type") == NULL &&
-        (own == NULL || header_list_find(own, "Content-Type") == NULL))
-        list = curl_slist_append(list, "Content-Type:");
-    http_request_each_field(peer->origin.settings, own, add_field, &list);
-    return list;
-}
-
-/* Where they replace nothing, the peer's follow them as they are. */
-static struct curl_slist *make_headers(const struct curl_peer *peer, const struct header_list *own)
-{
-    struct curl_slist *list = NULL, *last;
-
-    if (own->count == 0 || header_list_find(own, "Content-Type") != NULL ||
-        http_request_replaces(peer->origin.settings, own))
-        return make_all_headers(peer, own);
-    for (size_t i = 0; i < own->count; i++)
-        add_field(&list, own->items[i].name, own->items[i].value);
-    for (last = list; last->next != NULL; last = last->next)
-        ;
-    last->next = peer->headers;
-    return list;
-}
-
-static void free_headers(const struct curl_peer *peer, struct curl_slist *list)
-{
-    struct curl_slist *last = list;
-
-    while (last != NULL && last->next != peer->headers)
-        last = last->next;
-    if (last != NULL)
-        last->next = NULL;
-    curl_slist_free_all(list);
-}
-
 static void exchange_free(struct curl_exchange *exchange)
 {
     handle_release(&exchange->handle);
+    free(exchange->time_left);
     free(exchange);
 }
 
@@ -112,7 +68,7 @@ static void curl_peer_free(struct transport_peer *face)
         LIST_REMOVE(exchange, link);
         exchange_free(exchange);
     }
-    curl_slist_free_all(peer->headers);
+    fields_release(&peer->fields);
     origin_release(&peer->origin);
     free(peer);
 }
@@ -128,7 +84,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
         curl_peer_free(&peer->face);
         return NULL;
     }
-    peer->headers = make_all_headers(peer, NULL);
+    fields_init(&peer->fields, settings);
     return &peer->face;
 }
 
@@ -185,28 +141,47 @@ static curl_socket_t socket_of(struct curl_exchange *exchange, int local_port)
 }
 
 /*
- * The request is about to be sent on a connection, maybe one that was used before. What has come on
- * that since is no answer to anything, and must not become the answer to this (over TLS it may be
- * a session ticket, and records can't be forged).
+ * What has come on a connection since it was used before is no answer to anything, and must not
+ * become the answer to this request (over TLS it may be a session ticket, and records can't be
+ * forged).
  */
-static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_port)
+static bool is_spoiled(struct curl_exchange *exchange, int local_port)
 {
-    struct curl_exchange *exchange = arg;
     bool is_new = exchange->handle.fd != CURL_SOCKET_BAD;
     curl_socket_t fd;
     ssize_t count = 0;
     char byte;
 
-    (void)ip, (void)local_ip, (void)port;
     if (exchange->peer->origin.settings->url.tls)
-        return CURL_PREREQFUNC_OK;
+        return false;
     fd = socket_of(exchange, local_port);
     if (fd != CURL_SOCKET_BAD)
         count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (count < 0 || (count == 0 && is_new)) /* libcurl finds out that a new one was closed */
-        return CURL_PREREQFUNC_OK;
-    exchange->is_stale = true;
-    return CURL_PREREQFUNC_ABORT;
+    return count > 0 || (count == 0 && !is_new); /* libcurl finds out that a new one was closed */
+}
+
+static bool tell_time_left(struct curl_exchange *exchange)
+{
+    uint64_t now_us = clock_now_us();
+
+    if (now_us >= exchange->deadline_us)
+        return false;
+    if (exchange->time_left != NULL)
+        fields_tell_time_left(&exchange->peer->fields, exchange->time_left,
+                              exchange->deadline_us - now_us);
+    return true;
+}
+
+/* The request is about to be made and sent on a connection, maybe one that was used before. */
+static int on_ready(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+    struct curl_exchange *exchange = arg;
+
+    (void)ip, (void)local_ip, (void)port;
+    handle_note_connected(&exchange->handle);
+    exchange->is_stale = is_spoiled(exchange, local_port);
+    exchange->is_late = !exchange->is_stale && !tell_time_left(exchange);
+    return exchange->is_stale || exchange->is_late ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* ---- what is asked ---- */
@@ -226,7 +201,6 @@ static void set_up(struct curl_exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L); /* chunks come as they are */
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->peer->headers);
 }
 
 static struct curl_exchange *exchange_take(struct curl_peer *peer)
@@ -246,6 +220,7 @@ static struct curl_exchange *exchange_take(struct curl_peer *peer)
         return NULL;
     }
     set_up(exchange);
+    exchange->time_left = fields_new_time_left(&peer->fields);
     return exchange;
 }
 
@@ -268,10 +243,9 @@ static void exchange_put_back(struct curl_exchange *exchange)
 
     http_response_release(&exchange->answer);
     buf_release(&exchange->response.body);
-    if (exchange->headers != NULL)
-        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, peer->headers);
-    free_headers(peer, exchange->headers);
-    exchange->headers = NULL;
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
+    fields_give_back(&peer->fields, exchange->fields);
+    exchange->fields = NULL;
     if (exchange->is_altered)
         undo(easy);
     exchange->is_altered = false;
@@ -299,22 +273,32 @@ static void set_method(CURL *easy, const struct exchange_request *request)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method_name(method));
 }
 
+static void set_fields(struct curl_exchange *exchange, struct curl_slist *fields)
+{
+    struct curl_slist *first = exchange->time_left != NULL ? exchange->time_left : fields;
+
+    if (exchange->time_left != NULL)
+        exchange->time_left->next = fields;
+    exchange->fields = fields;
+    curl_easy_setopt(exchange->handle.easy, CURLOPT_HTTPHEADER, first);
+}
+
 static void begin(struct curl_exchange *exchange, const struct exchange_request *request)
 {
     CURL *easy = exchange->handle.easy;
+    bool has_length = http_request_has_length(request->method, request->body != NULL);
 
     exchange->is_altered =
         request->method != METHOD_GET || request->target != NULL || request->body != NULL;
     set_method(easy, request);
     if (request->target != NULL)
         curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, request->target);
-    if (request->headers != NULL) {
-        exchange->headers = make_headers(exchange->peer, request->headers);
-        curl_easy_setopt(easy, CURLOPT_HTTPHEADER, exchange->headers);
-    }
+    set_fields(exchange, fields_take(&exchange->peer->fields, request->headers, has_length));
     if (!method_is_idempotent(request->method))
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    exchange->deadline_us = request->deadline_us;
     exchange->is_stale = false;
+    exchange->is_late = false;
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
                       request->budget);
@@ -387,12 +371,15 @@ static void judge(struct curl_exchange *exchange, CURLcode code)
     response->ended_us = clock_now_us();
     response->status = answer->status;
     response->content_type = answer->content_type;
+    response->retry_after = answer->fields.retry_after;
 }
 
 static void on_end(struct handle *handle, CURLcode code)
 {
     struct curl_exchange *exchange = heap_owner(handle, struct curl_exchange, handle);
 
+    if (exchange->is_late)
+        return;
     if (exchange->is_stale && handle->fd == CURL_SOCKET_BAD && send_afresh(exchange))
         return;
     judge(exchange, code);

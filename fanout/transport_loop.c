@@ -28,9 +28,11 @@ struct watch {
     struct event event;
     struct multi *multi; /* NULL: between two transfers */
     int wanted;          /* CURL_POLL_IN, _OUT, _INOUT that the event is registered for; 0: none */
-    int local_port;      /* 0: not noted yet */
-    struct address address; /* of the other side, once the port is noted */
-    bool is_kept_open;      /* its close by libcurl only hands it over */
+    curl_socket_t fd;
+    int local_port;                /* 0: not noted yet */
+    struct address address;        /* of the other side, once the port is noted */
+    LIST_ENTRY(watch) same_bucket; /* once the port is noted */
+    bool is_kept_open;             /* its close by libcurl only hands it over */
 };
 
 static void act(struct multi *multi, curl_socket_t fd, int flags)
@@ -132,8 +134,12 @@ static int on_socket_change(CURL *easy, curl_socket_t fd, int wanted, void *arg,
 
 static void watch_free(struct transport_loop *loop, curl_socket_t fd)
 {
-    watch_stop(loop->watches[fd]);
-    free(loop->watches[fd]);
+    struct watch *watch = loop->watches[fd];
+
+    watch_stop(watch);
+    if (watch->local_port != 0)
+        LIST_REMOVE(watch, same_bucket);
+    free(watch);
     loop->watches[fd] = NULL;
 }
 
@@ -161,26 +167,34 @@ curl_socket_t transport_loop_open_socket(struct transport_loop *loop,
     if (loop->watches[fd] != NULL)
         watch_free(loop, fd);
     loop->watches[fd] = mem_zalloc(sizeof *loop->watches[fd]);
+    loop->watches[fd]->fd = fd;
     return fd;
 }
 
 void transport_loop_note_port(struct transport_loop *loop, curl_socket_t fd,
                               const struct address *address, int local_port)
 {
-    loop->watches[fd]->address = *address;
-    loop->watches[fd]->local_port = local_port;
+    struct watch *watch = loop->watches[fd];
+
+    if (local_port <= 0) /* the kernel did not tell */
+        return;
+    if (watch->local_port != 0)
+        LIST_REMOVE(watch, same_bucket);
+    watch->address = *address;
+    watch->local_port = local_port;
+    LIST_INSERT_HEAD(&loop->by_port[local_port % PORT_BUCKETS], watch, same_bucket);
 }
 
 curl_socket_t transport_loop_find(const struct transport_loop *loop, const struct address *address,
                                   int local_port)
 {
-    for (size_t fd = 0; fd < loop->watch_room; fd++) {
-        const struct watch *watch = loop->watches[fd];
+    const struct watch *watch;
 
-        if (watch != NULL && watch->local_port == local_port &&
-            address_equals(&watch->address, address))
-            return (curl_socket_t)fd;
-    }
+    if (local_port <= 0)
+        return CURL_SOCKET_BAD;
+    LIST_FOREACH (watch, &loop->by_port[local_port % PORT_BUCKETS], same_bucket)
+        if (watch->local_port == local_port && address_equals(&watch->address, address))
+            return watch->fd;
     return CURL_SOCKET_BAD;
 }
 

@@ -12,12 +12,14 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/queue.h>
 
 /*
  * Connections are spread over a few multi handles, because libcurl searches all connections of
  * a multi on every reuse and removal.
  */
-#define MULTI_COUNT 16
+#define MULTI_COUNT  16
+#define PORT_BUCKETS 1021 /* odd, as Linux prefers even ports for connections that it opens */
 
 struct event_base;
 struct watch;
@@ -36,7 +38,8 @@ struct transport_loop {
     size_t next_multi;
     struct watch **watches; /* one for each socket of libcurl's, by descriptor */
     size_t watch_room;
-    long max_connections; /* that each multi may keep open */
+    LIST_HEAD(watches_of_ports, watch) by_port[PORT_BUCKETS]; /* of those whose port is noted */
+    long max_connections;                                     /* that each multi may keep open */
     /* Called for each transfer that has ended; may add and remove handles. */
     void (*on_end)(CURL *easy, CURLcode code);
 };

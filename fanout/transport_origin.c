@@ -1,6 +1,13 @@
-/* What libcurl has to know of one upstream. */
+/*
+ * What libcurl has to know of one upstream.
+ *
+ * The time to connect is kept by a timer of ours that runs while a connection is being made:
+ * libcurl's own would be set and dropped for every transfer, over a kept connection too. (The one
+ * of five minutes that it has by default stays behind ours.)
+ */
 #include "fanout/transport_origin.h"
 
+#include "fanout/clock.h"
 #include "fanout/transport_outcome.h"
 #include "fanout/transport_trust.h"
 #include "fanout/upstream.h"
@@ -10,7 +17,6 @@
 #include <string.h>
 
 #define CONNECT_TO_SIZE (ADDRESS_TEXT_SIZE + 2)
-#define USEC_PER_MSEC   1000u
 #define USEC_PER_SEC    1000000u
 
 /* ---- origins ---- */
@@ -69,7 +75,21 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
         return CURL_SOCKET_BAD;
     }
     handle->fd = transport_loop_open_socket(handle->origin->loop, given);
+    timer_start(handle->origin->loop->timers, &handle->timer,
+                clock_now_us() + handle->origin->settings->connect_timeout_us);
     return handle->fd;
+}
+
+static void on_late(void *arg)
+{
+    struct handle *handle = arg;
+
+    handle->on_end(handle, CURLE_OPERATION_TIMEDOUT);
+}
+
+void handle_note_connected(struct handle *handle)
+{
+    timer_stop(handle->origin->loop->timers, &handle->timer);
 }
 
 static void set_up_tls(CURL *easy, const struct origin *origin)
@@ -92,7 +112,6 @@ static void set_up(struct handle *handle)
 {
     const struct upstream_settings *settings = handle->origin->settings;
     CURL *easy = handle->easy;
-    long connect_ms = (long)((settings->connect_timeout_us + USEC_PER_MSEC - 1) / USEC_PER_MSEC);
     long idle_s = (long)((settings->idle_timeout_us + USEC_PER_SEC - 1) / USEC_PER_SEC);
 
     curl_easy_setopt(easy, CURLOPT_CURLU, handle->origin->url);
@@ -101,15 +120,17 @@ static void set_up(struct handle *handle)
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOPROXY, "*"); /* or each transfer searches the environment */
     curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
                      (long)(settings->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, idle_s);
     curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, handle);
     if (settings->url.tls)
         set_up_tls(easy, handle->origin);
+    else
+        transport_trust_nobody(easy);
     transport_loop_adopt(handle->origin->loop, easy);
 }
 
@@ -123,6 +144,7 @@ bool handle_init(struct handle *handle, struct origin *origin,
         .fd = CURL_SOCKET_BAD,
         .on_end = on_end,
     };
+    timer_init(&handle->timer, on_late, handle);
     if (handle->easy == NULL)
         return false;
     set_up(handle);
@@ -160,6 +182,7 @@ bool handle_start(struct handle *handle, const struct address *address)
 
 void handle_stop(struct handle *handle)
 {
+    handle_note_connected(handle);
     curl_multi_remove_handle(handle->multi->handle, handle->easy);
 }
 
@@ -179,5 +202,6 @@ void handle_on_transfer_end(CURL *easy, CURLcode code)
     struct handle *handle = NULL;
 
     curl_easy_getinfo(easy, CURLINFO_PRIVATE, &handle);
+    handle_note_connected(handle);
     handle->on_end(handle, code);
 }

@@ -29,8 +29,9 @@ struct handle {
     CURL *easy;
     struct address address; /* that connect_to says */
     struct curl_slist *connect_to;
-    curl_socket_t fd; /* that was opened last since its start; CURL_SOCKET_BAD: none was */
-    bool is_denied;   /* it was about to connect to an address that it may not have */
+    curl_socket_t fd;   /* that was opened last since its start; CURL_SOCKET_BAD: none was */
+    bool is_denied;     /* it was about to connect to an address that it may not have */
+    struct timer timer; /* runs while it connects */
     void (*on_end)(struct handle *handle, CURLcode code); /* may remove and add it again */
     char error[CURL_ERROR_SIZE];
 };
@@ -47,6 +48,8 @@ void handle_release(struct handle *handle);
 
 /* Starts a transfer to that address; the multi then calls on_end. False: no memory. */
 bool handle_start(struct handle *handle, const struct address *address);
+/* The transfer has its connection, TLS included; its end says so as well. */
+void handle_note_connected(struct handle *handle);
 /* Takes the handle off its multi; a transfer that has not ended is dropped with its connection. */
 void handle_stop(struct handle *handle);
 

@@ -52,3 +52,11 @@ void transport_trust_set(CURL *easy, const char *ca)
     if (ca != NULL || !has_directory)
         curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 }
+
+void transport_trust_nobody(CURL *easy)
+{
+    curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+    curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAINFO, NULL);
+    curl_easy_setopt(easy, CURLOPT_PROXY_CAPATH, NULL);
+}

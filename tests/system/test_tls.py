@@ -8,7 +8,7 @@ import pytest
 
 from certificates import Authorities
 from fanoutd_process import free_port, resolver, section
-from scripted_upstream import gated, json_body
+from scripted_upstream import delayed, gated, json_body
 from tls_upstream import SilentListener, TlsUpstream, server_context
 
 PATIENT = {"timeout": "20s", "connect_timeout": "10s"}
@@ -369,6 +369,17 @@ def test_connect_timeout_covers_the_handshake(ask, silent):
 
     assert result["error"]["code"] == "connect_timeout", result
     assert result["elapsed_ms"] >= 150
+
+
+@pytest.mark.parametrize("transport", ["auto", "curl"])
+def test_connect_timeout_ends_with_the_handshake(fanoutd, authorities, tls, transport):
+    """On a new connection and on a kept one."""
+    one = tls(authorities.server, delayed(0.6))
+    settings = {"connect_timeout": "500ms", "transport": transport}
+    server = serve(fanoutd, authorities, one, **settings)
+
+    assert [server.get().outcomes for _ in range(2)] == [{"users": "ok"}] * 2
+    assert one.connections == 1
 
 
 def test_a_caller_who_leaves_ends_the_handshake(fanoutd, authorities, silent):

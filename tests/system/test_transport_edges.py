@@ -14,6 +14,7 @@ from http_wire import WAIT_SECONDS, wait_until
 
 WAYS = ["auto", "curl"]
 SYN_SENT = "02"
+CONNECT_MS = 500
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 STRAY = HEAD + b'Content-Length: 7\r\n\r\n"stray"'
 
@@ -94,6 +95,48 @@ def test_what_an_upstream_says_before_it_is_asked_is_no_answer(fanoutd, blackhol
 
     assert caller.read_answer().outcomes == {"a": "protocol_error"}
     sock.close()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_that_takes_too_long(fanoutd, blackhole, way):
+    server = fanoutd(section("a", blackhole, transport=way, connect_timeout="150ms", timeout="15s"))
+
+    result = server.get().results[0]
+    assert result["error"]["code"] == "connect_timeout"
+    assert "150 ms" in result["error"]["message"]
+
+
+def slow(exchange):
+    exchange.pause(CONNECT_MS / 1000 * 1.2)
+    exchange.finish(sized(b"1"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_answer_may_take_longer_than_connecting(fanoutd, upstream, way):
+    """On a new connection and on a kept one."""
+    one = upstream(slow)
+    settings = {"transport": way, "connect_timeout": f"{CONNECT_MS}ms", "timeout": "15s"}
+    server = fanoutd(section("a", one, **settings), workers=1, deadline="15s")
+
+    assert [server.get().outcomes for _ in range(2)] == [{"a": "ok"}] * 2
+    assert one.connections == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_that_was_given_up_does_not_take_too_long_later(
+    fanoutd, upstream, blackhole, way
+):
+    server = fanoutd(
+        section("hole", blackhole, transport=way, connect_timeout=f"{CONNECT_MS}ms", timeout="50ms"),
+        section("slow", upstream(slow), transport=way, timeout="15s"),
+        workers=1,
+        deadline="15s",
+    )
+
+    for _ in range(2):
+        seen = server.get()
+        assert seen.outcomes == {"hole": "connect_timeout", "slow": "ok"}
+        assert seen.result("hole")["elapsed_ms"] < CONNECT_MS
 
 
 def accept_behind(blackhole):
