@@ -436,4 +436,5 @@ void attempt_on_due(struct attempt *attempt, uint64_t now_us)
         attempt_describe_timeout(attempt, attempt->due_us - attempt->slot_us, &result);
     }
     attempt_finish(attempt, &result, now_us);
+    buf_release(&result.body); /* of a fallback that nobody took */
 }

@@ -227,7 +227,7 @@ static bool retry_later(struct fetch *fetch, const struct fetch_result *result, 
         !retry_is_wanted(settings, fetch->request->method, result))
         return false;
     delay_us = retry_delay_us(settings, fetch->retries + 1, result, &fetch->scope->worker->dice);
-    if (!is_in_time(fetch, delay_us, now_us))
+    if (!is_in_time(fetch, delay_us, now_us) || upstream_health_is_open(upstream->health, now_us))
         return false;
     if (!upstream_health_take_extra(upstream->health, now_us)) {
         upstream_note(upstream, UPSTREAM_EXTRA_REFUSED);

@@ -97,6 +97,7 @@ static void flight_free(struct flight *flight)
 {
     unlist(flight);
     alarm_clear(&flight->alarm);
+    limiter_caller_release(flight->party.caller);
     header_list_release(&flight->headers);
     free((char *)flight->request.target);
     free(flight);
@@ -173,6 +174,7 @@ static struct flight *flight_begin(const struct fetch_scope *scope,
         header_list_add(&flight->headers, request->headers->items[i].name,
                         request->headers->items[i].value);
     alarm_init(&flight->alarm, scope->worker->timers, on_alarm, flight);
+    flight->party.caller = limiter_caller_keep(scope->party->caller);
     flight->scope = (struct fetch_scope){
         .worker = scope->worker,
         .alarm = &flight->alarm,

@@ -142,6 +142,8 @@ void limiter_member_init(struct limiter_member *member, struct limiter *limiter,
  */
 struct limiter_caller *limiter_caller_take(struct limiter *limiter, const void *key,
                                            size_t key_length);
+/* Takes it once more, for whoever may outlast the one who has it. NULL: gives NULL. */
+struct limiter_caller *limiter_caller_keep(struct limiter_caller *caller);
 void limiter_caller_release(struct limiter_caller *caller); /* NULL: nothing */
 
 /*

@@ -154,6 +154,19 @@ struct limiter_caller *limiter_caller_take(struct limiter *limiter, const void *
     return caller;
 }
 
+struct limiter_caller *limiter_caller_keep(struct limiter_caller *caller)
+{
+    struct limiter_callers *callers;
+
+    if (caller == NULL)
+        return NULL;
+    callers = caller->limiter->callers;
+    pthread_mutex_lock(&callers->mutex);
+    caller->references++;
+    pthread_mutex_unlock(&callers->mutex);
+    return caller;
+}
+
 void limiter_caller_release(struct limiter_caller *caller)
 {
     struct limiter_callers *callers;

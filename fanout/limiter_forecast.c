@@ -141,6 +141,16 @@ struct forecast {
     unsigned new_places;
 };
 
+/* Those that the caller with most waiters would have to give up for it: see limiter_take. */
+static unsigned seats_of_the_largest(const struct limiter *limiter, enum limiter_priority priority,
+                                     unsigned own)
+{
+    const struct heap_node *first = heap_first(&limiter->shares[priority]);
+    unsigned largest = first != NULL ? heap_owner(first, struct limiter_share, node)->queued : 0;
+
+    return largest > own ? (largest - own) / 2 : 0;
+}
+
 /* Those that lower priorities have are to be had. No caller takes more than twice what it leaves
  * free: so who comes later finds room without driving anybody out of it. */
 static unsigned seats_for(const struct limiter *limiter, const struct limiter_caller *caller,
@@ -151,9 +161,9 @@ static unsigned seats_for(const struct limiter *limiter, const struct limiter_ca
 
     for (unsigned i = priority + 1; i < LIMITER_PRIORITIES; i++)
         seats += limiter->waiting[i];
-    if (caller == limiter->nobody || own + seats <= 2 * seats)
-        return seats;
-    return own < 2 * seats ? 2 * seats - own : 0;
+    if (caller != limiter->nobody && own + seats > 2 * seats)
+        seats = own < 2 * seats ? 2 * seats - own : 0;
+    return seats + seats_of_the_largest(limiter, priority, own);
 }
 
 /* How long a wait may be, so that the queue does not become one that is cleared: a burst has what

@@ -86,6 +86,16 @@ struct breaker_pass upstream_health_admit(struct upstream_health *health, uint64
     return breaker_admit(&health->breaker, now_us);
 }
 
+bool upstream_health_is_open(struct upstream_health *health, uint64_t now_us)
+{
+    struct breaker_view view;
+
+    if (!health->settings->has_breaker)
+        return false;
+    breaker_look(&health->breaker, now_us, &view);
+    return view.state == BREAKER_OPEN && view.opens_probes_in_us > 0;
+}
+
 static void tell_of_breaker(struct upstream_health *health, uint64_t now_us)
 {
     char text[BREAKER_TEXT_SIZE];

@@ -46,6 +46,8 @@ void upstream_health_free(struct upstream_health *health);
 
 /* Leave for one call; each that is not refused owes one upstream_health_report. */
 struct breaker_pass upstream_health_admit(struct upstream_health *health, uint64_t now_us);
+/* Whether nobody would be admitted now. */
+bool upstream_health_is_open(struct upstream_health *health, uint64_t now_us);
 void upstream_health_report(struct upstream_health *health, const struct upstream_call *call,
                             uint64_t now_us);
 

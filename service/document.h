@@ -27,7 +27,7 @@ bool document_is_complete(const struct document *document); /* every result is o
 /* 200 where the plan's `require` is met, else 502, 503 or 504 by what failed. */
 unsigned document_http_status(const struct document *document);
 
-/* " ok=3 failed=1 first_failure=ads:timeout": for the log. */
+/* " ok=3 failed=1 abandoned=2 first_failure=ads:timeout": for the log. */
 void document_summarise(const struct document *document, char *out, size_t size);
 
 /* Large bodies go from the document to the pieces. False: out of memory. */

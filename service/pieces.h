@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <sys/uio.h>
 
-/* A smaller body costs more as a piece than as a copy. */
-#define PIECES_LEAST_BYTES 4096
+/* A smaller body is copied: freed one by one, many of them cost the allocator more than that. */
+#define PIECES_LEAST_BYTES (32 * 1024)
 
 struct pieces {
     struct buf text; /* to be appended to */

@@ -9,7 +9,7 @@ from fanoutd_process import section
 from http_wire import Connection, check_document, request_bytes, wait_until
 from scripted_upstream import answer, by_path, json_body, text_body
 
-LEAST = 4096  # of a body that is not copied
+LEAST = 32 << 10  # of a body that is not copied
 
 
 def json_text(length, mark):
@@ -80,8 +80,8 @@ MIXED = {
     "text": text_body("some text\n" * 1000),
     "large": json_text(300_000, "large"),
     "binary": answer(200, bytes(range(256)) * 30, "application/octet-stream"),
-    "failed": json_body(json_text(9000, "failed"), status=503),
-    "broken": json_body(b"[" * 9000),
+    "failed": json_body(json_text(2 * LEAST, "failed"), status=503),
+    "broken": json_body(b"[" * 2 * LEAST),
     "last": json_text(70_000, "last"),
 }
 
@@ -96,7 +96,7 @@ def test_bodies_of_all_sizes_and_kinds_stand_in_their_places(fanoutd, upstream, 
 
     check_document(whole.document)
     check_bodies(whole.body, {name: body for name, body in MIXED.items() if name != "failed"})
-    assert json_text(9000, "failed") in whole.body
+    assert json_text(2 * LEAST, "failed") in whole.body
     assert whole.outcomes["failed"] == "http_status" and whole.outcomes["broken"] == "invalid_json"
 
 
@@ -111,7 +111,7 @@ def test_a_head_tells_the_length_and_sends_none_of_it(fanoutd, upstream):
 
 @pytest.mark.parametrize("count", [30, 31, 40, 150])
 def test_more_bodies_than_one_system_call_takes(fanoutd, upstream, count):
-    bodies = {f"u{number}": json_text(5000 + number, f"u{number}") for number in range(count)}
+    bodies = {f"u{number}": json_text(LEAST + number, f"u{number}") for number in range(count)}
     whole = serve(fanoutd, upstream, bodies).get()
 
     assert whole.status == 200 and list(whole.outcomes) == list(bodies)

@@ -30,7 +30,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 BINARY_BODY = bytes(range(256)) * 8
 JSON_BODY = '{"orders":[9007199254740993,1e400,"\\u0000"]}'
-LARGE_BODY = ["not copied"] * 2000
+LARGE_BODY = ["not copied"] * 4000
 BODIES = {
     "json": lambda one: one["body"] == {"orders": [9007199254740993, float("inf"), "\0"]},
     "large": lambda one: one["body"] == LARGE_BODY,

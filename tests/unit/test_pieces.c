@@ -18,7 +18,7 @@ static struct budget budget;
 static int start(void **state)
 {
     (void)state;
-    budget_init(&budget, 1 << 20);
+    budget_init(&budget, 16 << 20);
     return 0;
 }
 
@@ -179,7 +179,7 @@ static void where_no_room_was_nothing_more_is_taken(void **state)
 
     (void)state;
     pieces_init(&pieces, &budget);
-    assert_false(buf_reserve(&pieces.text, 2 << 20));
+    assert_false(buf_reserve(&pieces.text, 32 << 20));
     pieces_add_body(&pieces, &body);
     assert_true(pieces.text.has_failed);
     assert_int_equal(pieces_count(&pieces), 1);
