@@ -273,7 +273,8 @@ class Upstream:
         self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.socket(family, socket.SOCK_STREAM)
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if port != 0:  # of a free port it may give one that is not
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((host, port))
         self.listener.listen(1024)
         self.host, self.port = host, self.listener.getsockname()[1]
