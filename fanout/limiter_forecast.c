@@ -141,7 +141,8 @@ struct forecast {
     unsigned new_places;
 };
 
-/* Those that the caller with most waiters would have to give up for it: see limiter_take. */
+/* Those that the caller with most waiters would have to give up, until both have as many, to one
+ * that has its own already: see limiter_take. */
 static unsigned seats_of_the_largest(const struct limiter *limiter, enum limiter_priority priority,
                                      unsigned own)
 {
@@ -163,7 +164,7 @@ static unsigned seats_for(const struct limiter *limiter, const struct limiter_ca
         seats += limiter->waiting[i];
     if (caller != limiter->nobody && own + seats > 2 * seats)
         seats = own < 2 * seats ? 2 * seats - own : 0;
-    return seats + seats_of_the_largest(limiter, priority, own);
+    return seats + seats_of_the_largest(limiter, priority, own + seats);
 }
 
 /* How long a wait may be, so that the queue does not become one that is cleared: a burst has what
