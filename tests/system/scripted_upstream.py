@@ -273,9 +273,11 @@ class Upstream:
         self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.socket(family, socket.SOCK_STREAM)
-        if port != 0:  # of a free port it may give one that is not
+        if port != 0:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((host, port))
+        # Set only now, a free port is one that nobody else has bound; it can be had again later.
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.listen(1024)
         self.host, self.port = host, self.listener.getsockname()[1]
         self.threads = [self._spawn(self._accept)]
