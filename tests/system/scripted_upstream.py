@@ -256,6 +256,38 @@ def in_turn(*behaviours):
     return behave
 
 
+def bind(family, host, port):
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def is_free_elsewhere(port):
+    try:
+        for last in range(2, 6):
+            bind(socket.AF_INET, f"127.0.0.{last}", port).close()
+    except OSError:
+        return False
+    return True
+
+
+def bind_free(family, host):
+    """To a port that others may also bind, on the next addresses of the loopback."""
+    while True:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.bind((host, 0))
+        # Set only now, a free port is one that nobody else has bound; it can be had again later.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_free_elsewhere(sock.getsockname()[1]):
+            return sock
+        sock.close()
+
+
 class Upstream:
     """Listens at once. All counters may be read at any time; wait_until waits for them."""
 
@@ -272,12 +304,7 @@ class Upstream:
         self.failure = None
         self.stop_fd = os.eventfd(0, os.EFD_CLOEXEC)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.socket(family, socket.SOCK_STREAM)
-        if port != 0:
-            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind((host, port))
-        # Set only now, a free port is one that nobody else has bound; it can be had again later.
-        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener = bind(family, host, port) if port != 0 else bind_free(family, host)
         self.listener.listen(1024)
         self.host, self.port = host, self.listener.getsockname()[1]
         self.threads = [self._spawn(self._accept)]
@@ -393,8 +420,7 @@ class Blackhole:
     """A listening socket that never accepts and whose queue is full: to connect takes for ever."""
 
     def __init__(self):
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener = bind_free(socket.AF_INET, "127.0.0.1")
         self.listener.listen(0)
         self.port = self.listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -9,8 +9,6 @@ from scripted_upstream import answer, gated, in_turn, json_body, resetting, sile
 NEVER_BACK = {"eject_failures": 3, "eject_time": "60s"}
 SOON_BACK = {"eject_failures": 3, "eject_time": "50ms", "eject_max_time": "50ms"}
 
-PORT_TRIES = 20
-
 both_ways = pytest.mark.parametrize("transport", ["auto", "curl"])
 
 
@@ -18,21 +16,12 @@ both_ways = pytest.mark.parametrize("transport", ["auto", "curl"])
 def replicas(upstream, dns):
     """replicas(behaviour, …): each on an address of its own, all of one port and one name."""
 
-    def on_one_port(behaviours):
+    def make(*behaviours):
         made = [upstream(behaviours[0])]
         for number, behaviour in enumerate(behaviours[1:], start=2):
             made.append(upstream(behaviour, host=f"127.0.0.{number}", port=made[0].port))
+        dns.names["users.test"] = [one.host for one in made]
         return made
-
-    def make(*behaviours):
-        for _ in range(PORT_TRIES):
-            try:
-                made = on_one_port(behaviours)
-            except OSError:  # somebody has that port on one of the addresses
-                continue
-            dns.names["users.test"] = [one.host for one in made]
-            return made
-        raise AssertionError("no port is free on all addresses")
 
     return make
 
