@@ -397,12 +397,11 @@ void attempt_describe_timeout(const struct attempt *attempt, uint64_t timeout_us
 static void describe_open_breaker(const struct attempt *attempt, struct fetch_result *result,
                                   uint64_t now_us)
 {
-    struct upstream_health_view view;
+    struct upstream_health *health = attempt->request->upstream->health;
     char text[BREAKER_TEXT_SIZE];
 
-    upstream_health_look(attempt->request->upstream->health, now_us, &view);
     attempt_result_make(result, OUTCOME_CIRCUIT_OPEN, "the circuit breaker is %s",
-                        breaker_print(&view.breaker, text));
+                        upstream_health_print_breaker(health, now_us, text));
 }
 
 static void describe_early_end(const struct attempt *attempt, struct fetch_result *result,

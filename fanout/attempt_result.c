@@ -71,7 +71,7 @@ static void describe_failure(struct fetch_result *result, const struct upstream_
         attempt_result_of_denial(result, at);
         break;
     case OUTCOME_QUEUE_FULL:
-        say(result, "too many bytes of answers are held already (option max_memory)");
+        say(result, ATTEMPT_RESULT_MEMORY_FULL);
         break;
     case OUTCOME_RESPONSE_TOO_LARGE:
         say(result, "the body is larger than %zu bytes", settings->max_response_bytes);

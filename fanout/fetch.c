@@ -227,7 +227,8 @@ static bool retry_later(struct fetch *fetch, const struct fetch_result *result, 
         !retry_is_wanted(settings, fetch->request->method, result))
         return false;
     delay_us = retry_delay_us(settings, fetch->retries + 1, result, &fetch->scope->worker->dice);
-    if (!is_in_time(fetch, delay_us, now_us) || upstream_health_is_open(upstream->health, now_us))
+    if (!is_in_time(fetch, delay_us, now_us) ||
+        upstream_health_break_us(upstream->health, now_us) > 0)
         return false;
     if (!upstream_health_take_extra(upstream->health, now_us)) {
         upstream_note(upstream, UPSTREAM_EXTRA_REFUSED);
@@ -357,24 +358,15 @@ void fetch_start(struct fetch *fetch, uint64_t now_us)
         attempt_again(fetch, now_us);
 }
 
-/* A hedge does not wait for one, and must not push out who does. */
-static bool has_free_slot(const struct fetch *fetch)
-{
-    struct limiter_counts lane, all;
-
-    limiter_lane_counts(fetch->request->upstream->lane, &lane);
-    fanout_counts(fetch->scope->worker->fanout, &all);
-    return lane.in_flight < lane.max_in_flight && all.in_flight < all.max_in_flight;
-}
-
-/* The first is slow: the hedge goes elsewhere if it can. */
+/* The first is slow: the hedge goes elsewhere if it can. It does not wait for a slot, and must not
+ * push out who does. */
 static void hedge(struct fetch *fetch, uint64_t now_us)
 {
     struct upstream *upstream = fetch->request->upstream;
     const struct endpoint *endpoint = fetch->first.endpoint;
 
     fetch->next_us = CLOCK_NEVER;
-    if (!has_free_slot(fetch))
+    if (!limiter_lane_has_slot(upstream->lane))
         return;
     if (!upstream_health_take_extra(upstream->health, now_us)) {
         upstream_note(upstream, UPSTREAM_EXTRA_REFUSED);

@@ -121,8 +121,7 @@ static void copy_body(struct flight *flight, const struct fetch_result *from,
     if (buf_append(&to->body, from->body.data, from->body.len))
         return;
     buf_release(&to->body);
-    attempt_result_make(to, OUTCOME_QUEUE_FULL,
-                        "too many bytes of answers are held already (option max_memory)");
+    attempt_result_make(to, OUTCOME_QUEUE_FULL, ATTEMPT_RESULT_MEMORY_FULL);
     to->attempts = from->attempts;
 }
 

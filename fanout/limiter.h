@@ -176,6 +176,9 @@ void limiter_collect(struct limiter_member *member);
 
 /* ---- what is to be expected ---- */
 
+/* Whether a slot is free in the lane and over all, so that limiter_take would not wait. */
+bool limiter_lane_has_slot(struct limiter_lane *lane);
+
 /* Whether anybody waits at all: cheap, without the mutex. */
 bool limiter_has_waiters(const struct limiter *limiter);
 

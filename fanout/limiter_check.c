@@ -16,6 +16,16 @@ void limiter_counts(struct limiter *limiter, struct limiter_counts *counts)
     pthread_mutex_unlock(&limiter->mutex);
 }
 
+bool limiter_lane_has_slot(struct limiter_lane *lane)
+{
+    bool has_slot;
+
+    pthread_mutex_lock(&lane->limiter->mutex);
+    has_slot = limiter_has_room(lane->limiter) && lane_has_room(lane);
+    pthread_mutex_unlock(&lane->limiter->mutex);
+    return has_slot;
+}
+
 void limiter_lane_counts(struct limiter_lane *lane, struct limiter_counts *counts)
 {
     pthread_mutex_lock(&lane->limiter->mutex);

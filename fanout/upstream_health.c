@@ -86,14 +86,23 @@ struct breaker_pass upstream_health_admit(struct upstream_health *health, uint64
     return breaker_admit(&health->breaker, now_us);
 }
 
-bool upstream_health_is_open(struct upstream_health *health, uint64_t now_us)
+uint64_t upstream_health_break_us(struct upstream_health *health, uint64_t now_us)
 {
     struct breaker_view view;
 
     if (!health->settings->has_breaker)
-        return false;
+        return 0;
     breaker_look(&health->breaker, now_us, &view);
-    return view.state == BREAKER_OPEN && view.opens_probes_in_us > 0;
+    return view.opens_probes_in_us;
+}
+
+const char *upstream_health_print_breaker(struct upstream_health *health, uint64_t now_us,
+                                          char text[BREAKER_TEXT_SIZE])
+{
+    struct breaker_view view;
+
+    breaker_look(&health->breaker, now_us, &view);
+    return breaker_print(&view, text);
 }
 
 static void tell_of_breaker(struct upstream_health *health, uint64_t now_us)

@@ -46,8 +46,11 @@ void upstream_health_free(struct upstream_health *health);
 
 /* Leave for one call; each that is not refused owes one upstream_health_report. */
 struct breaker_pass upstream_health_admit(struct upstream_health *health, uint64_t now_us);
-/* Whether nobody would be admitted now. */
-bool upstream_health_is_open(struct upstream_health *health, uint64_t now_us);
+/* For how long nobody will be admitted; 0: somebody would be now. */
+uint64_t upstream_health_break_us(struct upstream_health *health, uint64_t now_us);
+/* The state of the breaker, which there is, in words; returns text. */
+const char *upstream_health_print_breaker(struct upstream_health *health, uint64_t now_us,
+                                          char text[BREAKER_TEXT_SIZE]);
 void upstream_health_report(struct upstream_health *health, const struct upstream_call *call,
                             uint64_t now_us);
 

@@ -1,6 +1,7 @@
 /* One call to an endpoint, from the plan to the answer. */
 #include "service/aggregate.h"
 
+#include "fanout/attempt_result.h"
 #include "fanout/budget.h"
 #include "fanout/clock.h"
 #include "fanout/decimal.h"
@@ -43,11 +44,11 @@ static uint64_t longest_break_us(const struct plan *plan, uint64_t now_us)
     uint64_t longest_us = 0;
 
     for (size_t i = 0; i < plan->count; i++) {
-        struct upstream_health_view view;
+        struct upstream_health *health = plan->fetches[i].upstream->health;
+        uint64_t break_us = upstream_health_break_us(health, now_us);
 
-        upstream_health_look(plan->fetches[i].upstream->health, now_us, &view);
-        if (view.breaker.opens_probes_in_us > longest_us)
-            longest_us = view.breaker.opens_probes_in_us;
+        if (break_us > longest_us)
+            longest_us = break_us;
     }
     return longest_us;
 }
@@ -69,7 +70,7 @@ static void refuse_for_memory(struct aggregate *aggregate)
 {
     struct problem problem;
 
-    problem_set(&problem, 503, "too many bytes of answers are held already (option max_memory)");
+    problem_set(&problem, 503, ATTEMPT_RESULT_MEMORY_FULL);
     tell_when_to_retry(aggregate);
     reply_problem(aggregate->call, &problem);
 }
