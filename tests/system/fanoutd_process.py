@@ -200,6 +200,16 @@ class Fanoutd:
 
         wait_until(shows, lambda: f"/upstreams shows {wanted}: {seen}")
 
+    def wait_for_outcomes(self, **wanted):
+        """Waits until /upstreams shows that one fetch of each of these has ended like this."""
+        seen = {}
+
+        def shows():
+            seen.update((one["name"], one["outcomes"]) for one in self.upstreams()["upstreams"])
+            return all(seen[name] == {outcome: 1} for name, outcome in wanted.items())
+
+        wait_until(shows, lambda: f"/upstreams shows {wanted}: {seen}")
+
     def descriptors(self):
         """What is open, by kind. A caller's connection and one to an upstream have own kinds."""
         sockets = self._sockets()

@@ -75,9 +75,9 @@ def test_so_many_as_are_required_are_waited_for(fanoutd, upstream, gate):
         require=3,
     )
     caller = server.start_get("/some")
-    for n, taken in ((2, 1), (0, 2)):
+    for n in (2, 0):
         gates[n].open()
-        server.wait_for_state(in_flight=4 - taken)
+        server.wait_for_outcomes(**{f"u{n}": "ok"})
         assert caller.is_silent()
     gates[3].open()
 
@@ -94,7 +94,7 @@ def test_failures_are_not_enough(fanoutd, upstream, gate):
         early=True,
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(bad="http_status", worse="reset")
     assert caller.is_silent()
     held.open()
 
@@ -109,7 +109,7 @@ def test_where_all_are_required_all_are_waited_for(fanoutd, upstream, gate):
         fanoutd, {"a": upstream(), "b": upstream(gated(held))}, early=True, require="all"
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(a="ok")
     assert caller.is_silent()
     held.open()
 
@@ -155,7 +155,7 @@ def test_without_the_option_everything_is_waited_for(fanoutd, upstream, gate):
     held = gate()
     server = service(fanoutd, {"a": upstream(), "b": upstream(gated(held))}, require="any")
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(a="ok")
     assert caller.is_silent()
     held.open()
 
@@ -191,7 +191,7 @@ def test_until_the_soft_deadline_everything_is_waited_for(fanoutd, upstream, gat
     held = gate()
     server = service(fanoutd, {"a": upstream(), "b": upstream(gated(held))}, soft_deadline="50s")
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(a="ok")
     assert caller.is_silent()
     held.open()
 
@@ -223,7 +223,7 @@ def test_the_soft_deadline_and_what_is_required(fanoutd, upstream, gate, require
     )
     caller = server.start_get("/some")
     if require == "all":
-        server.wait_for_state(in_flight=1)
+        server.wait_for_outcomes(quick="ok")
         held.open()
         assert caller.read_answer().outcomes == {"slow": "ok", "quick": "ok"}
     else:
@@ -261,7 +261,7 @@ def test_one_failure_of_any_does_not_end_it(fanoutd, upstream, gate):
         fanoutd, {"bad": upstream(FAILED), "good": upstream(gated(held))}, fail_fast=True
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(bad="http_status")
     assert caller.is_silent()
     held.open()
 
@@ -282,7 +282,7 @@ def test_so_many_failures_as_leave_too_few_end_it(fanoutd, upstream, gate):
         require=3,
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=2)
+    server.wait_for_outcomes(good="ok", bad="http_status")
     assert caller.is_silent()
     held.open()
 
@@ -300,7 +300,7 @@ def test_where_none_is_required_no_failure_ends_it(fanoutd, upstream, gate):
         require="none",
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(bad="http_status")
     assert caller.is_silent()
     held.open()
 
@@ -314,7 +314,7 @@ def test_without_the_option_failures_do_not_end_it(fanoutd, upstream, gate):
         fanoutd, {"bad": upstream(FAILED), "slow": upstream(gated(held))}, require="all"
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(bad="http_status")
     assert caller.is_silent()
     held.open()
 
@@ -348,7 +348,7 @@ def test_a_required_upstream_is_waited_for(fanoutd, upstream, gate):
         early=True,
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=2)
+    server.wait_for_outcomes(quick="ok")
     assert caller.is_silent()
     held.open()
 
@@ -366,7 +366,7 @@ def test_with_a_required_one_missing_there_is_never_enough(fanoutd, upstream, ga
         early=True,
     )
     caller = server.start_get("/some")
-    server.wait_for_state(in_flight=1)
+    server.wait_for_outcomes(needed="http_status", quick="ok")
     assert caller.is_silent()
     held.open()
 
@@ -426,6 +426,7 @@ def test_the_status_is_that_of_the_real_failures(fanoutd, upstream, gate, fail_f
         max_queue=0,
     )
     first = server.start_get("/shut")
+    server.wait_for_outcomes(good="ok")
     server.wait_for_state(in_flight=2)
     callers = {name: server.start_get(f"/{name}") for name in ("down", "late", "shut")}
     if fail_fast:
@@ -435,7 +436,7 @@ def test_the_status_is_that_of_the_real_failures(fanoutd, upstream, gate, fail_f
             assert one.outcomes["good"] in ("ok", "abandoned")
         held.open()
     else:
-        server.wait_for_state(in_flight=5)
+        server.wait_for_outcomes(down="http_status", late="timeout", shut="queue_full")
         held.open()
         seen = {name: caller.read_answer() for name, caller in callers.items()}
     assert first.read_answer().status == 200
