@@ -145,7 +145,8 @@ bench: all ## beside a floor and other services, in one run; BENCH='--full', '--
 	$(call install_missing,$(BENCH_DEPS))
 	@FANOUTD=$(BUILD)/fanoutd /usr/bin/python3 -B tests/bench/compare.py $(BENCH)
 
-# Go and Node.js services take part where there are a Go toolchain and npm.
+# Go and Node.js services take part where there are a Go toolchain and npm; KrakenD where it is
+# installed already.
 bench-deps: ## bring the services that bench compares with: Debian's, and pip's, npm's, Go's
 	$(call install_missing,$(BENCH_DEPS) $(PEER_DEPS))
 	@tests/bench/peers/install.sh

@@ -7,6 +7,7 @@ is still a 200 where one of them failed.
 
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import re
@@ -75,6 +76,7 @@ class Contestant:
     is_ours = False  # measured in each round
     keeps_numbers = True  # that a double does not hold, in the bodies
     names_errors = True
+    merges = False  # the answer is an object of bodies; nothing tells how each fetch went
 
     def missing(self):
         return None
@@ -264,6 +266,72 @@ class NginxLua(Contestant):
         return done.stderr.strip().removeprefix("nginx version: ")
 
 
+class Krakend(Contestant):
+    """One endpoint that merges all backends, each in a group of its own."""
+
+    key, title, merges = "krakend", "KrakenD CE, merged", True
+    names = ("krakend", "krakend-ce")  # its packages', its source's
+    merge_share = 0.85  # of an endpoint's timeout, that it gives the fetches
+    quiet = {
+        "router": {"disable_access_log": True},
+        "telemetry/logging": {"level": "ERROR", "stdout": True},
+    }
+
+    @property
+    def program(self):
+        return next(filter(None, map(find_tool, self.names)), None)
+
+    def missing(self):
+        return None if self.program else "there is no krakend, or krakend-ce, in PATH"
+
+    def backend(self, name, url):
+        parts = urllib.parse.urlsplit(url)
+        return {
+            "host": [f"{parts.scheme}://{parts.netloc}"],
+            "url_pattern": parts.path,
+            "group": name,
+            "encoding": "safejson",  # takes lists, too
+        }
+
+    def config(self, setting, port):
+        endpoint = {
+            "endpoint": "/fetch-multiple",
+            "output_encoding": "json",
+            "timeout": f"{math.ceil(setting.timeout_ms / self.merge_share)}ms",
+            "backend": [self.backend(*upstream) for upstream in setting.upstreams.items()],
+        }
+        return {
+            "version": 3,
+            "listen_ip": "127.0.0.1",
+            "port": port,
+            "dialer_timeout": f"{setting.timeout_ms}ms",
+            "max_idle_connections": 0,  # no limit
+            "max_idle_connections_per_host": NO_LIMIT,
+            "disable_compression": True,
+            "extra_config": self.quiet,
+            "endpoints": [endpoint],
+        }
+
+    def start(self, setting):
+        port = free_port()
+        config = setting.file("krakend.json", json.dumps(self.config(setting, port)))
+        command = [self.program, "run", "-c", config]
+        environment = {"GOMAXPROCS": "1", "USAGE_DISABLE": "1"}
+        return setting.program("krakend", *command, port=port, environment=environment)
+
+    def bodies(self, document):
+        """Each as the upstream sent it: a list comes as the one member of an object."""
+        return {
+            name: body["collection"] if body.keys() == {"collection"} else body
+            for name, body in document.items()
+        }
+
+    def version(self):
+        done = subprocess.run([self.program, "version"], capture_output=True, text=True)
+        said = re.search("^KrakenD Version: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+        return f"KrakenD {said[1]}" if said else ""
+
+
 EVERYBODY = (
     Fanoutd("fanoutd", "fanoutd"),
     Fanoutd("curl", "fanoutd, transport = curl", "transport = curl"),
@@ -272,6 +340,7 @@ EVERYBODY = (
     NginxLua("nginx-cjson", "nginx + Lua, cjson", "nginx_cjson", keeps_numbers=False),
     Go("go", "Go net/http, spliced", parses=False),
     Go("go-parsed", "Go net/http, parsed", parses=True),
+    Krakend(),
     Node(),
     Python("aiohttp"),
     # Each request walks through its whole pool: the fewer connections, the cheaper.

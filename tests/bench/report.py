@@ -26,6 +26,8 @@ What these figures do not show:
   "unchecked" do not even look at the bodies, and one that is broken breaks the whole answer.
 - Those who are missing in a table: httpx takes too long there, the floor has no timeouts. httpx has
   8 callers and 10 connections, for with more it costs more.
+- What an answer tells beside the bodies. KrakenD merges them into one object, without the status
+  and time of each fetch; one that failed is only missing, and the answer a 200 while any went well.
 - That Node, nginx with cjson and Go (where it parses) spoil numbers that a double does not hold.
 - The kernel's part apart: CPU is user and system time, as the kernel accounts it to the process.
 - A machine of its own kind: ratios carry over better than microseconds, and neither exactly."""

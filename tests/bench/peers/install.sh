@@ -44,4 +44,6 @@ if command -v go >/dev/null; then
 else
     skip "Go net/http" "no Go toolchain"
 fi
+command -v krakend krakend-ce >/dev/null ||
+    skip "KrakenD CE" "neither krakend nor krakend-ce is in PATH; it has packages of its own"
 exit 0
