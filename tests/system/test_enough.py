@@ -32,6 +32,13 @@ def check_abandoned(answer, *names):
     assert answer.headers["X-Fanout-Complete"] == "false"
 
 
+def answer_behind(held, caller):
+    """The answer, of which nothing comes before the gate is opened."""
+    assert caller.is_silent()
+    held.open()
+    return caller.read_answer()
+
+
 # As soon as there is enough
 
 
@@ -56,10 +63,8 @@ def test_those_abandoned_see_the_connection_end(fanoutd, upstream, gate):
     server = service(fanoutd, {"slow": slow, "quick": quick}, early=True)
     caller = server.start_get("/some")
     slow.wait_for_in_flight(1)
-    assert caller.is_silent()
-    held.open()
 
-    check_abandoned(caller.read_answer(), "slow")
+    check_abandoned(answer_behind(held, caller), "slow")
     slow.wait_for_left()
     server.wait_for_event("answer", path="/some", status="200", ok="1", failed="0", abandoned="1")
     assert server.upstream("slow")["outcomes"] == {"abandoned": 1}
@@ -95,10 +100,8 @@ def test_failures_are_not_enough(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(bad="http_status", worse="reset")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 200
     assert seen.outcomes == {"bad": "http_status", "worse": "reset", "good": "ok"}
 
@@ -110,10 +113,8 @@ def test_where_all_are_required_all_are_waited_for(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(a="ok")
-    assert caller.is_silent()
-    held.open()
 
-    assert caller.read_answer().outcomes == {"a": "ok", "b": "ok"}
+    assert answer_behind(held, caller).outcomes == {"a": "ok", "b": "ok"}
 
 
 def test_a_caller_says_what_is_enough(fanoutd, upstream):
@@ -156,10 +157,8 @@ def test_without_the_option_everything_is_waited_for(fanoutd, upstream, gate):
     server = service(fanoutd, {"a": upstream(), "b": upstream(gated(held))}, require="any")
     caller = server.start_get("/some")
     server.wait_for_outcomes(a="ok")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.outcomes == {"a": "ok", "b": "ok"}
     assert seen.headers["X-Fanout-Complete"] == "true"
 
@@ -192,10 +191,8 @@ def test_until_the_soft_deadline_everything_is_waited_for(fanoutd, upstream, gat
     server = service(fanoutd, {"a": upstream(), "b": upstream(gated(held))}, soft_deadline="50s")
     caller = server.start_get("/some")
     server.wait_for_outcomes(a="ok")
-    assert caller.is_silent()
-    held.open()
 
-    assert caller.read_answer().outcomes == {"a": "ok", "b": "ok"}
+    assert answer_behind(held, caller).outcomes == {"a": "ok", "b": "ok"}
 
 
 def test_behind_the_soft_deadline_what_is_missing_is_waited_for(fanoutd, upstream, gate):
@@ -204,10 +201,8 @@ def test_behind_the_soft_deadline_what_is_missing_is_waited_for(fanoutd, upstrea
     server = service(fanoutd, {"first": first, "slow": slow}, soft_deadline="1ms")
     caller = server.start_get("/some")
     slow.wait_for_in_flight(1)
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 200
     check_abandoned(seen, "slow")
 
@@ -262,10 +257,8 @@ def test_one_failure_of_any_does_not_end_it(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(bad="http_status")
-    assert caller.is_silent()
-    held.open()
 
-    assert caller.read_answer().status == 200
+    assert answer_behind(held, caller).status == 200
 
 
 def test_so_many_failures_as_leave_too_few_end_it(fanoutd, upstream, gate):
@@ -283,10 +276,8 @@ def test_so_many_failures_as_leave_too_few_end_it(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(good="ok", bad="http_status")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 502 and seen.document["status"] == "partial"
     check_abandoned(seen, "slow")
 
@@ -301,10 +292,8 @@ def test_where_none_is_required_no_failure_ends_it(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(bad="http_status")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 200 and seen.outcomes == {"bad": "http_status", "slow": "ok"}
 
 
@@ -315,10 +304,8 @@ def test_without_the_option_failures_do_not_end_it(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(bad="http_status")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 502 and seen.outcomes == {"bad": "http_status", "slow": "ok"}
 
 
@@ -349,10 +336,8 @@ def test_a_required_upstream_is_waited_for(fanoutd, upstream, gate):
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(quick="ok")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.status == 200
     check_abandoned(seen, "slow")
 
@@ -367,10 +352,8 @@ def test_with_a_required_one_missing_there_is_never_enough(fanoutd, upstream, ga
     )
     caller = server.start_get("/some")
     server.wait_for_outcomes(needed="http_status", quick="ok")
-    assert caller.is_silent()
-    held.open()
 
-    seen = caller.read_answer()
+    seen = answer_behind(held, caller)
     assert seen.outcomes == {"needed": "http_status", "quick": "ok", "slow": "ok"}
     assert seen.status == 502
 

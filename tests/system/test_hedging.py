@@ -320,20 +320,27 @@ def test_it_takes_nobodys_place_in_the_queue(fanoutd, upstream):
 # When one of the two fails
 
 
+def answer_when_one_of_two_fails(server, one, fails, ends):
+    """The answer, for which the attempt that is still out is waited for."""
+    caller = server.start_get()
+    one.wait_for_in_flight(2)
+    fails.open()
+    one.wait_for_in_flight(1)
+    server.wait_for_state(in_flight=1)
+    assert caller.is_silent()
+    ends.open()
+    return caller.read_answer()
+
+
 @both_ways
 def test_the_first_fails_while_the_hedge_is_out(fanoutd, upstream, gate, transport):
     before, after = gate(), gate()
     one = upstream(in_turn(gated(before, answer(503)), gated(after)))
     server = serve(fanoutd, one, transport)
-    caller = server.start_get()
-    one.wait_for_in_flight(2)
-    before.open()
-    one.wait_for_in_flight(1)
-    server.wait_for_state(in_flight=1)
-    assert caller.is_silent()
-    after.open()
 
-    assert summary(caller.read_answer()) == ("ok", 2, "hedge")
+    seen = answer_when_one_of_two_fails(server, one, fails=before, ends=after)
+
+    assert summary(seen) == ("ok", 2, "hedge")
 
 
 @both_ways
@@ -342,15 +349,10 @@ def test_the_hedge_fails_while_the_first_is_out(fanoutd, upstream, gate, transpo
     before, after = gate(), gate()
     one = upstream(in_turn(gated(after), gated(before, failure)))
     server = serve(fanoutd, one, transport)
-    caller = server.start_get()
-    one.wait_for_in_flight(2)
-    before.open()
-    one.wait_for_in_flight(1)
-    server.wait_for_state(in_flight=1)
-    assert caller.is_silent()
-    after.open()
 
-    assert summary(caller.read_answer()) == ("ok", 2, None)
+    seen = answer_when_one_of_two_fails(server, one, fails=before, ends=after)
+
+    assert summary(seen) == ("ok", 2, None)
 
 
 @both_ways

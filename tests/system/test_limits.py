@@ -126,15 +126,19 @@ def test_the_caps_are_shown(fanoutd, upstream):
     assert state["upstreams"][0]["url"].startswith("http://127.0.0.1:")
 
 
+def with_one_slot(fanoutd, one, **settings):
+    return fanoutd(
+        section("one", one, allow_path=True, **PATIENT),
+        max_in_flight=1,
+        deadline="60s",
+        **settings,
+    )
+
+
 def test_a_full_queue_refuses_at_once(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("one", one, allow_path=True, **PATIENT),
-        max_in_flight=1,
-        max_queue=2,
-        deadline="60s",
-    )
+    server = with_one_slot(fanoutd, one, max_queue=2)
     caller = server.start_post(fetches("one", 5, "f"))
     one.wait_for_in_flight(1)
     server.wait_for_state(in_flight=1, queued=2)
@@ -151,7 +155,7 @@ def test_a_full_queue_refuses_at_once(fanoutd, upstream, gate):
 def test_with_no_queue_nobody_waits(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(section("one", one, **PATIENT), max_in_flight=1, max_queue=0, deadline="60s")
+    server = with_one_slot(fanoutd, one, max_queue=0)
     first = server.start_get()
     one.wait_for_in_flight(1)
 
@@ -217,12 +221,7 @@ def let_pass_more_than(seconds):
 def test_a_caller_with_few_fetches_is_let_in_between(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("one", one, allow_path=True, **PATIENT),
-        workers=3,
-        max_in_flight=1,
-        deadline="60s",
-    )
+    server = with_one_slot(fanoutd, one, workers=3)
     greedy = server.start_post(fetches("one", 40, "greedy-"))
     server.wait_for_state(in_flight=1, queued=39)
     modest = server.start_post(fetches("one", 3, "modest-"))
@@ -243,9 +242,7 @@ def test_a_caller_with_few_fetches_is_let_in_between(fanoutd, upstream, gate):
 def test_callers_take_turns(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("one", one, allow_path=True, **PATIENT), max_in_flight=1, deadline="60s"
-    )
+    server = with_one_slot(fanoutd, one)
     first = server.start_get()
     one.wait_for_in_flight(1)
     callers = []

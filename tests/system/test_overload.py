@@ -194,7 +194,7 @@ def test_who_fills_the_queue_makes_room_for_others(crowd, gate):
     greedy = them.post("greedy-", 20, GREEDY)
     them.wait_for_queued(12)
     modest = them.post("modest-", 4)
-    wait_until(lambda: them.server.upstreams()["callers_waiting"] == 2, "both wait")
+    them.server.wait_for_state(callers_waiting=2)
     too_much = them.post("more-", 1, GREEDY)
     assert too_much.read_answer().outcomes == {"more-0": "queue_full"}
     held.open()
@@ -219,7 +219,7 @@ def test_no_caller_fills_the_queue_call_by_call(crowd, gate):
 
     wait_until(all_decided, "each waits or was refused")
     modest = [them.post("modest-", 1, address) for address in (MODEST, "127.0.0.5", "127.0.0.6")]
-    wait_until(lambda: them.server.upstreams()["callers_waiting"] == 4, "all wait")
+    them.server.wait_for_state(callers_waiting=4)
     held.open()
 
     assert {caller.read_answer().status for caller in modest} == {200}
@@ -251,7 +251,7 @@ def test_where_callers_leave_the_queue_is_free_again(crowd, gate):
     greedy = them.post("greedy-", 10, GREEDY)
     them.wait_for_queued(10)
     modest = them.post("modest-", 5)
-    wait_until(lambda: them.server.upstreams()["callers_waiting"] == 2, "both wait")
+    them.server.wait_for_state(callers_waiting=2)
 
     them.callers.remove(greedy)
     greedy.reset()

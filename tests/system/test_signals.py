@@ -13,6 +13,13 @@ from http_wire import PeerLeft, wait_until
 from scripted_upstream import gated, json_body, silence
 
 
+def serve(fanoutd, one, drain_timeout="60s", **settings):
+    """One upstream, for which everybody waits for as long as it takes."""
+    return fanoutd(
+        section("a", one, timeout="60s"), deadline="60s", drain_timeout=drain_timeout, **settings
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_idle_one_ends_at_once(fanoutd, upstream, number):
     server = fanoutd(section("a", upstream()), drain_timeout="60s")
@@ -28,7 +35,7 @@ def test_an_idle_one_ends_at_once(fanoutd, upstream, number):
 def test_what_is_in_flight_is_finished(fanoutd, upstream, gate, number):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(section("a", one, timeout="60s"), deadline="60s", drain_timeout="60s")
+    server = serve(fanoutd, one)
     callers = [server.start_get() for _ in range(5)]
     one.wait_for_in_flight(5)
 
@@ -58,9 +65,7 @@ def refuses(port):
 def test_what_waits_for_a_slot_is_finished_too(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("a", one, timeout="60s"), deadline="60s", drain_timeout="60s", max_in_flight=1
-    )
+    server = serve(fanoutd, one, max_in_flight=1)
     callers = [server.start_get() for _ in range(4)]
     server.wait_for_state(in_flight=1, queued=3)
 
@@ -76,9 +81,7 @@ def test_what_waits_for_a_slot_is_finished_too(fanoutd, upstream, gate):
 def test_nobody_is_told_that_it_is_ready_while_it_drains(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("a", one, timeout="60s"), deadline="60s", drain_timeout="60s", workers=1
-    )
+    server = serve(fanoutd, one, workers=1)
     watcher = server.connect()
     assert watcher.ask("GET", "/readyz").status == 200
     caller = server.start_get()
@@ -98,9 +101,7 @@ def test_nobody_is_told_that_it_is_ready_while_it_drains(fanoutd, upstream, gate
 def test_no_caller_with_an_idle_connection_is_left_hanging(fanoutd, upstream, gate):
     held = gate()
     one = upstream(gated(held))
-    server = fanoutd(
-        section("a", one, timeout="60s"), deadline="60s", drain_timeout="60s", workers=4
-    )
+    server = serve(fanoutd, one, workers=4)
     idle = [server.connect() for _ in range(20)]
     for connection in idle:
         assert connection.ask("GET", "/livez").status == 200
@@ -124,7 +125,7 @@ def test_no_caller_with_an_idle_connection_is_left_hanging(fanoutd, upstream, ga
 
 def test_the_drain_has_an_end(fanoutd, upstream):
     one = upstream(silence)
-    server = fanoutd(section("a", one, timeout="60s"), deadline="60s", drain_timeout="300ms")
+    server = serve(fanoutd, one, drain_timeout="300ms")
     server.start_get()
     one.wait_for_in_flight(1)
 
@@ -139,10 +140,9 @@ def test_the_drain_has_an_end(fanoutd, upstream):
 )
 def test_a_second_signal_ends_at_once(fanoutd, upstream, first, second):
     one = upstream(silence)
-    server = fanoutd(
-        section("a", one, timeout="60s"),
-        deadline="60s",
-        drain_timeout="60s",
+    server = serve(
+        fanoutd,
+        one,
         environment={"TSAN_OPTIONS": "report_thread_leaks=0"},  # to end at once leaves threads
     )
     server.start_get()

@@ -13,11 +13,11 @@
 #include <cmocka.h>
 
 #include "service/guard.h"
+#include "tests/unit/row_tests.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define COUNT(array)     (sizeof(array) / sizeof((array)[0]))
 #define MAX_PASSED_BYTES 4096
 #define WHOLE            ((size_t)-1)
 
@@ -163,17 +163,6 @@ static inline void check_case(void **state)
 }
 
 /* One test for each row of the table. */
-#define RUN_CASES(cases) run_cases(cases, (struct CMUnitTest[COUNT(cases)]){{0}}, COUNT(cases))
-
-static inline int run_cases(const struct guard_case *cases, struct CMUnitTest *tests, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        tests[i] = (struct CMUnitTest){
-            .name = cases[i].name,
-            .test_func = check_case,
-            .initial_state = (void *)(uintptr_t)&cases[i],
-        };
-    return _cmocka_run_group_tests("cases", tests, count, NULL, NULL);
-}
+#define RUN_CASES(cases) RUN_ROWS(cases, check_case)
 
 #endif

@@ -14,11 +14,11 @@
 #include <cmocka.h>
 
 #include "fanout/http_response.h"
+#include "tests/unit/row_tests.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define COUNT(array)   (sizeof(array) / sizeof((array)[0]))
 #define MAX_BODY_BYTES 4096
 #define MAX_TEXT       256
 
@@ -194,18 +194,6 @@ static inline void repeat(struct buf *buf, const char *text, size_t times)
 }
 
 /* One test for each row of the table. */
-#define RUN_CASES(cases) run_cases(cases, (struct CMUnitTest[COUNT(cases)]){{0}}, COUNT(cases))
-
-static inline int run_cases(const struct response_case *cases, struct CMUnitTest *tests,
-                            size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        tests[i] = (struct CMUnitTest){
-            .name = cases[i].name,
-            .test_func = check_case,
-            .initial_state = (void *)(uintptr_t)&cases[i],
-        };
-    return _cmocka_run_group_tests("cases", tests, count, NULL, NULL);
-}
+#define RUN_CASES(cases) RUN_ROWS(cases, check_case)
 
 #endif

@@ -141,6 +141,23 @@ static inline enum limiter_answer take(struct world *world, struct call *call, s
     return take_prepared(call, party);
 }
 
+static inline enum limiter_answer take_as(struct world *world, struct call *call, size_t lane,
+                                          struct limiter_party *party,
+                                          enum limiter_priority priority)
+{
+    prepare(world, call, lane);
+    call->waiter.priority = priority;
+    return take_prepared(call, party);
+}
+
+/* count calls of one party, of which each gets a slot at once. */
+static inline void take_all(struct world *world, struct call *calls, size_t count, size_t lane,
+                            struct limiter_party *party)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(take(world, &calls[i], lane, party), LIMITER_TAKEN);
+}
+
 /* count calls of one party, of which each has to wait. */
 static inline void wait_all(struct world *world, struct call *calls, size_t count, size_t lane,
                             struct limiter_party *party)
@@ -149,10 +166,25 @@ static inline void wait_all(struct world *world, struct call *calls, size_t coun
         assert_int_equal(take(world, &calls[i], lane, party), LIMITER_WAITING);
 }
 
+/* One slot for all lanes, and it is taken, in the first. */
+static inline void open_busy_world(struct world *world, size_t lanes, unsigned max_queue,
+                                   struct call *holder, struct limiter_party *party)
+{
+    open_world(world, 1, max_queue);
+    add_lanes(world, lanes, 1);
+    assert_int_equal(take(world, holder, 0, party), LIMITER_TAKEN);
+}
+
 static inline void give(struct world *world, size_t lane)
 {
     limiter_give(world->lanes[lane], world->now_us);
     limiter_check(world->limiter);
+}
+
+static inline void give_all(struct world *world, size_t lane, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        give(world, lane);
 }
 
 static inline void cancel(struct world *world, struct call *call)
@@ -170,6 +202,14 @@ static inline struct call *next_after(struct world *world, size_t lane)
     limiter_collect(&world->member);
     assert_true(world->granted_count <= before + 1);
     return world->granted_count > before ? world->granted[before] : NULL;
+}
+
+/* The slot of this lane goes from each of these to the next. */
+static inline void assert_served_in_order(struct world *world, size_t lane,
+                                          const struct call *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        assert_ptr_equal(next_after(world, lane), &calls[i]);
 }
 
 static inline unsigned in_flight(struct limiter_lane *lane)

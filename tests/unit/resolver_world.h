@@ -100,6 +100,13 @@ static void use_settings(struct world *world, const struct resolver_settings *se
     world->resolver = new_resolver(world, *settings);
 }
 
+static inline void use_search_domain(struct world *world, const char *domain)
+{
+    setenv("LOCALDOMAIN", domain, 1);
+    use_settings(world, &world_settings);
+    unsetenv("LOCALDOMAIN");
+}
+
 static void on_hang(evutil_socket_t fd, short what, void *arg)
 {
     struct world *world = arg;
@@ -153,6 +160,59 @@ static inline void run_until_line(struct world *world, const char *part, unsigne
     assert_int_equal(lines_with(part), count);
 }
 
+/* ---- a test's own world ---- */
+
+struct fixture {
+    struct world world;
+    struct dns_name names[]; /* as in the test's table, to be changed by the test */
+};
+
+/* The size is that of the table, with the row of zeros at its end. */
+static inline int set_up_names(void **state, const struct dns_name *table, size_t size)
+{
+    struct fixture *fixture = malloc(sizeof *fixture + size);
+
+    memcpy(fixture->names, table, size);
+    world_init(&fixture->world, fixture->names);
+    *state = fixture;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    world_release(&fixture->world);
+    free(fixture);
+    return 0;
+}
+
+/* For a whole group of tests. */
+static inline int start_library(void **state)
+{
+    (void)state;
+    return resolver_global_init() ? 0 : -1;
+}
+
+static inline int end_library(void **state)
+{
+    (void)state;
+    resolver_global_release();
+    return 0;
+}
+
+/* The code of every answer for the name from now on. */
+static inline void say(struct dns_name *name, unsigned code)
+{
+    name->a.code = name->aaaa.code = name->srv.code = code;
+}
+
+/* Whether queries for the name are kept until scripted_dns_release. */
+static inline void hold(struct dns_name *name, bool hold)
+{
+    name->a.hold = name->aaaa.hold = name->srv.hold = hold;
+}
+
 /* ---- askers ---- */
 
 struct asker {
@@ -166,6 +226,7 @@ struct asker {
     const char *message;
     void (*then)(struct asker *asker);
     struct asker *other;
+    unsigned expected; /* of done, after ask_or_cancel */
 };
 
 static void note(struct asker *asker, struct resolver_answer *answer, const char *message)
@@ -218,6 +279,33 @@ static void ask_and_wait(struct world *world, struct asker *asker, const char *n
 {
     assert_int_equal(ask(world, asker, name), RESOLVER_WAITING);
     run_until(world, &asker->done, 1);
+}
+
+/* Who waits for nothing asks for any of the names; who waits may leave. True: it waits since now.
+ */
+static inline bool ask_or_cancel(struct world *world, struct asker *asker, const char *const *names,
+                                 size_t count)
+{
+    if (asker->lookup.entry == NULL) {
+        assert_int_equal(asker->done, asker->expected);
+        asker->expected = ask(world, asker, names[(size_t)rand() % count]) == RESOLVER_WAITING;
+        return asker->expected > 0;
+    }
+    if (rand() % 4 == 0) {
+        resolver_cancel(world->resolver, &asker->lookup);
+        asker->expected = 0;
+    }
+    return false;
+}
+
+/* Once nothing is held any more: each that waits is told, and once. */
+static inline void assert_each_is_told_once(struct world *world, struct asker *askers, size_t count)
+{
+    for (struct dns_name *name = world->dns.names; name->name != NULL; name++)
+        hold(name, false);
+    scripted_dns_release(&world->dns);
+    for (size_t i = 0; i < count; i++)
+        run_until(world, &askers[i].done, askers[i].expected);
 }
 
 #endif

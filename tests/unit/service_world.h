@@ -21,28 +21,9 @@ static const struct dns_name table[NAME_COUNT + 1] = {
                    .srv = {.services = {{1, 1, 80, "one.test"}}, .ttl = 40}},
 };
 
-struct fixture {
-    struct world world;
-    struct dns_name names[NAME_COUNT + 1];
-};
-
 static inline int setup(void **state)
 {
-    struct fixture *fixture = malloc(sizeof *fixture);
-
-    memcpy(fixture->names, table, sizeof table);
-    world_init(&fixture->world, fixture->names);
-    *state = fixture;
-    return 0;
-}
-
-static inline int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    world_release(&fixture->world);
-    free(fixture);
-    return 0;
+    return set_up_names(state, table, sizeof table);
 }
 
 static inline void offer(struct fixture *fixture, size_t place, struct dns_service service)

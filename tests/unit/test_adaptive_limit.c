@@ -6,31 +6,23 @@
 
 #include <cmocka.h>
 
-#include "fanout/adaptive_limit.h"
 #include "fanout/dice.h"
+#include "tests/unit/adaptive_limit_world.h"
 
 #include <pthread.h>
 
-#define SECOND   ((uint64_t)1000000)
-#define START_US (50 * SECOND)
-#define THREADS  4
+#define THREADS 4
 
-static const struct adaptive_limit_settings usual = {.min = 1, .max = 1000, .initial = 10};
+static const struct adaptive_limit_settings at_the_maximum = {.min = 1, .max = 20, .initial = 20};
 
-static struct adaptive_limit limit;
-static uint64_t now_us;
-
-static void open_world(void)
+static void assert_limit(unsigned expected)
 {
-    now_us = START_US;
-    adaptive_limit_init(&limit, &usual);
+    assert_int_equal(adaptive_limit_get(&limit), expected);
 }
 
-static int close_world(void **state)
+static void assert_baseline(uint64_t least_us, uint64_t most_us)
 {
-    (void)state;
-    adaptive_limit_release(&limit);
-    return 0;
+    assert_in_range(adaptive_limit_baseline_us(&limit), least_us, most_us);
 }
 
 /* One window of calls that all take as long, with so many in flight. True: the limit changed. */
@@ -50,85 +42,88 @@ static bool window(uint64_t took_us, unsigned in_flight, unsigned dropped_in_ten
     return changed;
 }
 
+static void many_windows(unsigned count, uint64_t took_us, unsigned in_flight,
+                         unsigned dropped_in_ten)
+{
+    while (count-- > 0)
+        window(took_us, in_flight, dropped_in_ten);
+}
+
+static void windows_change_nothing(unsigned count, uint64_t took_us, unsigned in_flight,
+                                   unsigned dropped_in_ten)
+{
+    while (count-- > 0)
+        assert_false(window(took_us, in_flight, dropped_in_ten));
+}
+
 static void without_a_word_the_limit_is_the_initial_one(void **state)
 {
     (void)state;
-    open_world();
-    assert_int_equal(adaptive_limit_get(&limit), 10);
-    assert_int_equal(adaptive_limit_baseline_us(&limit), 0);
+    assert_limit(10);
+    assert_baseline(0, 0);
 }
 
 static void the_baseline_is_the_time_of_a_call(void **state)
 {
     (void)state;
     for (uint64_t took_us = 2; took_us < 100 * SECOND; took_us = took_us * 5 / 4 + 1) {
-        open_world();
+        start_over(&usual);
         window(took_us, 1, 0);
-        assert_in_range(adaptive_limit_baseline_us(&limit), took_us * 98 / 100 - 1,
-                        took_us * 102 / 100 + 1);
-        close_world(state);
+        assert_baseline(took_us * 98 / 100 - 1, took_us * 102 / 100 + 1);
     }
-    open_world();
 }
 
 static void it_rises_only_while_it_is_used_up(void **state)
 {
     (void)state;
-    open_world();
-    for (unsigned i = 0; i < 50; i++)
-        assert_false(window(1000, 8, 0));
+    windows_change_nothing(50, 1000, 8, 0);
     window(1000, 10, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 11);
+    assert_limit(11);
 }
 
 static void it_falls_only_while_it_is_used_up(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 1, 0);
     for (unsigned i = 0; i < 50; i++)
         assert_false(window(1000 + 1000 * i, 8, 0));
-    for (unsigned i = 0; i < 50; i++)
-        assert_false(window(1000, 8, 10));
+    windows_change_nothing(50, 1000, 8, 10);
     window(1000000, 10, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 5);
+    assert_limit(5);
 }
 
 static void a_cut_in_vain_is_taken_back(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 10, 0);
     assert_true(window(2000, 10, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 5);
+    assert_limit(5);
     assert_true(window(2000, 10, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 10);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 1960, 2040);
+    assert_limit(10);
+    assert_baseline(1960, 2040);
 }
 
 static void a_cut_that_helps_stays(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 10, 0);
     window(2000, 10, 0);
     assert_false(window(1050, 5, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 5);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 990, 1040);
+    assert_limit(5);
+    assert_baseline(990, 1040);
     assert_true(window(1050, 5, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 6);
+    assert_limit(6);
 }
 
 static void it_is_cut_again_while_calls_stay_slow(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 10, 0);
     window(8000, 10, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 5);
+    assert_limit(5);
     assert_true(window(4000, 5, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 2);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 980, 1020);
+    assert_limit(2);
+    assert_baseline(980, 1020);
 }
 
 static void after_an_outage_it_returns_fast(void **state)
@@ -136,7 +131,6 @@ static void after_an_outage_it_returns_fast(void **state)
     unsigned windows = 0;
 
     (void)state;
-    open_world();
     while (adaptive_limit_get(&limit) < 100)
         window(1000, 1000, 0);
     window(2000, 1000, 0);
@@ -151,87 +145,72 @@ static void after_an_outage_it_returns_fast(void **state)
 static void a_moment_is_too_short_to_judge(void **state)
 {
     (void)state;
-    open_world();
     for (unsigned i = 0; i < 1000; i++)
         adaptive_limit_report(&limit, now_us, 10, ADAPTIVE_FINISHED, now_us + 1000 + 49 * i);
-    assert_int_equal(adaptive_limit_baseline_us(&limit), 0);
+    assert_baseline(0, 0);
 }
 
 static void a_little_slower_is_not_slow(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 10, 0);
     window(1140, 10, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 11);
+    assert_limit(11);
     window(1170, 11, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 5);
+    assert_limit(5);
 }
 
 static void faster_calls_lower_the_baseline_at_once(void **state)
 {
     (void)state;
-    open_world();
     window(8000, 5, 0);
     window(2000, 5, 0);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 1960, 2040);
+    assert_baseline(1960, 2040);
 }
 
 static void slower_calls_at_low_load_raise_the_baseline_slowly(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 5, 0);
     window(2000, 5, 0);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 1030, 1150);
-    for (unsigned i = 0; i < 50; i++)
-        window(2000, 5, 0);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 1900, 2040);
+    assert_baseline(1030, 1150);
+    many_windows(50, 2000, 5, 0);
+    assert_baseline(1900, 2040);
 }
 
 static void at_the_maximum_a_doubtful_baseline_is_tried(void **state)
 {
-    struct adaptive_limit_settings settings = {.min = 1, .max = 20, .initial = 20};
-
     (void)state;
-    adaptive_limit_init(&limit, &settings);
-    now_us = START_US;
+    start_over(&at_the_maximum);
     /* It began where calls waited for each other. */
     window(4000, 20, 0);
     assert_true(window(4000, 20, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 10);
+    assert_limit(10);
     window(2000, 10, 0);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 1960, 2040);
-    assert_int_equal(adaptive_limit_get(&limit), 10);
+    assert_baseline(1960, 2040);
+    assert_limit(10);
 }
 
 static void at_the_maximum_a_baseline_that_proved_right_is_left_alone(void **state)
 {
-    struct adaptive_limit_settings settings = {.min = 1, .max = 20, .initial = 20};
-
     (void)state;
-    adaptive_limit_init(&limit, &settings);
-    now_us = START_US;
+    start_over(&at_the_maximum);
     window(4000, 20, 0);
     assert_true(window(4000, 20, 0));
     assert_true(window(4000, 10, 0));
-    assert_int_equal(adaptive_limit_get(&limit), 20);
-    for (unsigned i = 0; i < 20; i++)
-        assert_false(window(4000, 20, 0));
+    assert_limit(20);
+    windows_change_nothing(20, 4000, 20, 0);
 }
 
 static void dropped_calls_lower_the_limit(void **state)
 {
     (void)state;
-    open_world();
     window(1000, 10, 0);
     assert_true(window(1000, 10, 1));
-    assert_int_equal(adaptive_limit_get(&limit), 8);
-    for (unsigned i = 0; i < 20; i++)
-        window(1000, 1000, 10);
-    assert_int_equal(adaptive_limit_get(&limit), 1);
-    for (unsigned i = 0; i < 30; i++)
-        window(1000, 1000, 0);
+    assert_limit(8);
+    many_windows(20, 1000, 1000, 10);
+    assert_limit(1);
+    many_windows(30, 1000, 1000, 0);
     assert_true(adaptive_limit_get(&limit) > 100);
 }
 
@@ -240,28 +219,26 @@ static void it_stays_within_its_bounds(void **state)
     struct adaptive_limit_settings settings = {.min = 4, .max = 12, .initial = 6};
 
     (void)state;
-    adaptive_limit_init(&limit, &settings);
-    now_us = START_US;
+    start_over(&settings);
     for (unsigned i = 0; i < 30; i++) {
         window(1000, 100, 0);
         assert_in_range(adaptive_limit_get(&limit), 6, 12);
     }
-    assert_int_equal(adaptive_limit_get(&limit), 12);
+    assert_limit(12);
     for (unsigned i = 0; i < 30; i++) {
         window(1000, 100, 10);
         assert_in_range(adaptive_limit_get(&limit), 4, 12);
     }
-    assert_int_equal(adaptive_limit_get(&limit), 4);
+    assert_limit(4);
 }
 
 static void what_says_nothing_counts_for_nothing(void **state)
 {
     (void)state;
-    open_world();
     for (unsigned i = 0; i < 1000; i++)
         assert_false(
             adaptive_limit_report(&limit, now_us, 10, ADAPTIVE_IGNORED, now_us + i * SECOND / 100));
-    assert_int_equal(adaptive_limit_baseline_us(&limit), 0);
+    assert_baseline(0, 0);
 }
 
 static void calls_begun_before_a_change_do_not_count(void **state)
@@ -269,32 +246,29 @@ static void calls_begun_before_a_change_do_not_count(void **state)
     uint64_t before_us = START_US;
 
     (void)state;
-    open_world();
     window(1000, 10, 0);
     window(1000, 10, 0);
-    assert_int_equal(adaptive_limit_get(&limit), 11);
+    assert_limit(11);
     for (unsigned i = 0; i < 1000; i++)
         assert_false(adaptive_limit_report(&limit, before_us, 11, ADAPTIVE_DROPPED,
                                            now_us + i * SECOND / 100));
-    assert_int_equal(adaptive_limit_get(&limit), 11);
+    assert_limit(11);
 }
 
 static void a_few_calls_are_enough_when_they_take_long(void **state)
 {
     (void)state;
-    open_world();
     for (unsigned i = 0; i < 20; i++, now_us += SECOND / 3)
         adaptive_limit_report(&limit, now_us, 1, ADAPTIVE_FINISHED, now_us + 3000);
-    assert_in_range(adaptive_limit_baseline_us(&limit), 2900, 3100);
+    assert_baseline(2900, 3100);
 }
 
 static void calls_of_long_ago_do_not_count(void **state)
 {
     (void)state;
-    open_world();
     for (unsigned i = 0; i < 100; i++, now_us += 2 * SECOND)
         adaptive_limit_report(&limit, now_us, 1, ADAPTIVE_FINISHED, now_us + 3000);
-    assert_int_equal(adaptive_limit_baseline_us(&limit), 0);
+    assert_baseline(0, 0);
 }
 
 static void *report_often(void *arg)
@@ -316,40 +290,39 @@ static void all_threads_may_report(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    open_world();
     for (uintptr_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, report_often, (void *)(i + 1)), 0);
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    assert_int_equal(adaptive_limit_get(&limit), 1);
+    assert_limit(1);
 }
 
-#define ADAPTIVE_TEST(test) cmocka_unit_test_teardown(test, close_world)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ADAPTIVE_TEST(without_a_word_the_limit_is_the_initial_one),
-        ADAPTIVE_TEST(the_baseline_is_the_time_of_a_call),
-        ADAPTIVE_TEST(it_rises_only_while_it_is_used_up),
-        ADAPTIVE_TEST(it_falls_only_while_it_is_used_up),
-        ADAPTIVE_TEST(a_cut_in_vain_is_taken_back),
-        ADAPTIVE_TEST(a_cut_that_helps_stays),
-        ADAPTIVE_TEST(it_is_cut_again_while_calls_stay_slow),
-        ADAPTIVE_TEST(after_an_outage_it_returns_fast),
-        ADAPTIVE_TEST(a_moment_is_too_short_to_judge),
-        ADAPTIVE_TEST(a_little_slower_is_not_slow),
-        ADAPTIVE_TEST(faster_calls_lower_the_baseline_at_once),
-        ADAPTIVE_TEST(at_the_maximum_a_doubtful_baseline_is_tried),
-        ADAPTIVE_TEST(at_the_maximum_a_baseline_that_proved_right_is_left_alone),
-        ADAPTIVE_TEST(slower_calls_at_low_load_raise_the_baseline_slowly),
-        ADAPTIVE_TEST(dropped_calls_lower_the_limit),
-        ADAPTIVE_TEST(it_stays_within_its_bounds),
-        ADAPTIVE_TEST(what_says_nothing_counts_for_nothing),
-        ADAPTIVE_TEST(calls_begun_before_a_change_do_not_count),
-        ADAPTIVE_TEST(a_few_calls_are_enough_when_they_take_long),
-        ADAPTIVE_TEST(calls_of_long_ago_do_not_count),
-        ADAPTIVE_TEST(all_threads_may_report),
+        TEST(without_a_word_the_limit_is_the_initial_one),
+        TEST(the_baseline_is_the_time_of_a_call),
+        TEST(it_rises_only_while_it_is_used_up),
+        TEST(it_falls_only_while_it_is_used_up),
+        TEST(a_cut_in_vain_is_taken_back),
+        TEST(a_cut_that_helps_stays),
+        TEST(it_is_cut_again_while_calls_stay_slow),
+        TEST(after_an_outage_it_returns_fast),
+        TEST(a_moment_is_too_short_to_judge),
+        TEST(a_little_slower_is_not_slow),
+        TEST(faster_calls_lower_the_baseline_at_once),
+        TEST(at_the_maximum_a_doubtful_baseline_is_tried),
+        TEST(at_the_maximum_a_baseline_that_proved_right_is_left_alone),
+        TEST(slower_calls_at_low_load_raise_the_baseline_slowly),
+        TEST(dropped_calls_lower_the_limit),
+        TEST(it_stays_within_its_bounds),
+        TEST(what_says_nothing_counts_for_nothing),
+        TEST(calls_begun_before_a_change_do_not_count),
+        TEST(a_few_calls_are_enough_when_they_take_long),
+        TEST(calls_of_long_ago_do_not_count),
+        TEST(all_threads_may_report),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,18 +9,11 @@
 
 #include <cmocka.h>
 
-#include "fanout/adaptive_limit.h"
-
 #include "tests/unit/upstream_model.h"
 
-#define SECOND   ((uint64_t)1000000)
-#define START_US (50 * SECOND)
+#include "tests/unit/adaptive_limit_world.h"
 
-static const struct adaptive_limit_settings usual = {.min = 1, .max = 1000, .initial = 10};
-
-static struct adaptive_limit limit;
 static struct upstream_model model;
-static uint64_t now_us;
 
 /* What a stretch of time came to. */
 static struct {
@@ -30,19 +23,11 @@ static struct {
     unsigned long finished, turned_away;
 } seen;
 
-static void open_world(unsigned servers, double service_us, enum model_service service)
+static void use_model(unsigned servers, double service_us, enum model_service service)
 {
-    now_us = START_US;
     model = (struct upstream_model){
         .dice = {servers}, .servers = servers, .service_us = service_us, .service = service};
-    adaptive_limit_init(&limit, &usual);
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    adaptive_limit_release(&limit);
-    return 0;
+    start_over(&usual);
 }
 
 static void see(uint64_t for_us)
@@ -130,10 +115,16 @@ static double rate_at_knee(void)
     return model.servers * (double)SECOND / model.service_us;
 }
 
+/* Of the limit, in percent of the knee. */
+static void assert_average(unsigned least, unsigned most)
+{
+    assert_in_range(seen.average * 100 / model.servers, least, most);
+}
+
 /* On average, and not by making up for a collapse. */
 static void is_at_the_knee(void)
 {
-    assert_in_range(seen.average * 100 / model.servers, 75, 125);
+    assert_average(75, 125);
     assert_in_range(seen.lowest * 100 / model.servers, 25, 100);
     assert_in_range(seen.highest * 100 / model.servers, 90, 150);
     assert_in_range(seen.near * 100, 75, 100);
@@ -150,16 +141,16 @@ static const struct {
 
 #define UPSTREAMS (sizeof upstreams / sizeof upstreams[0])
 
-static void open_upstream(size_t i)
+static void use_upstream(size_t i)
 {
-    open_world(upstreams[i].servers, upstreams[i].service_us, upstreams[i].service);
+    use_model(upstreams[i].servers, upstreams[i].service_us, upstreams[i].service);
 }
 
 static void it_finds_the_knee_and_stays_there_under_constant_overload(void **state)
 {
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(10);
         for (unsigned minute = 0; minute < 10; minute++) {
             run_overloaded(60);
@@ -167,8 +158,6 @@ static void it_finds_the_knee_and_stays_there_under_constant_overload(void **sta
             assert_true((double)seen.finished > 0.8 * 60 * rate_at_knee() ||
                         model.service == MODEL_LONG_TAILED);
         }
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
     }
 }
 
@@ -178,15 +167,12 @@ static void it_comes_down_from_far_above_the_knee(void **state)
 
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
-        adaptive_limit_release(&limit);
+        use_upstream(i);
         settings.initial = 10 * model.servers;
-        adaptive_limit_init(&limit, &settings);
+        start_over(&settings);
         run_overloaded(30);
         run_overloaded(30);
-        assert_in_range(seen.average * 100 / model.servers, 75, 125);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
+        assert_average(75, 125);
     }
 }
 
@@ -194,14 +180,12 @@ static void it_follows_within_seconds_when_the_upstream_doubles(void **state)
 {
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(30);
         model.servers *= 2;
         run_overloaded(8);
         run_overloaded(10);
-        assert_in_range(seen.average * 100 / model.servers, 75, 125);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
+        assert_average(75, 125);
     }
 }
 
@@ -211,15 +195,13 @@ static void it_follows_at_once_when_calls_take_half_the_time(void **state)
     for (size_t i = 0; i < UPSTREAMS; i++) {
         unsigned long before;
 
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(30);
         run_overloaded(10);
         before = seen.finished;
         model.service_us /= 2;
         run_overloaded(10);
         assert_true(seen.finished * 10 > before * 15);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
     }
 }
 
@@ -227,14 +209,12 @@ static void it_comes_down_when_half_of_the_upstream_is_gone(void **state)
 {
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(30);
         model.servers /= 2;
         run_overloaded(15);
         run_overloaded(20);
-        assert_in_range(seen.average * 100 / model.servers, 75, 130);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
+        assert_average(75, 130);
     }
 }
 
@@ -243,14 +223,12 @@ static void it_does_not_choke_an_upstream_that_has_become_slow(void **state)
 {
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(30);
         model.service_us *= 3;
         run_overloaded(10);
         run_overloaded(40);
-        assert_in_range(seen.average * 100 / model.servers, 75, 125);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
+        assert_average(75, 125);
     }
 }
 
@@ -258,39 +236,37 @@ static void at_low_load_nobody_is_turned_away(void **state)
 {
     (void)state;
     for (size_t i = 0; i < UPSTREAMS; i++) {
-        open_upstream(i);
+        use_upstream(i);
         run_overloaded(20);
         run_at(rate_at_knee() / 10, 600);
         assert_in_range(seen.turned_away * 1000 / seen.finished, 0, 4);
-        assert_in_range(seen.average * 100 / model.servers, 50, 200);
-        if (i + 1 < UPSTREAMS)
-            close_world(state);
+        assert_average(50, 200);
     }
 }
 
 static void an_upstream_for_one_call_gets_one(void **state)
 {
     (void)state;
-    open_world(1, 20000, MODEL_CONSTANT);
+    use_model(1, 20000, MODEL_CONSTANT);
     run_overloaded(30);
     run_overloaded(60);
     assert_in_range(seen.lowest, 1, 1);
     assert_in_range(seen.highest, 1, 2);
 }
 
-#define ADAPTIVE_TEST(test) cmocka_unit_test_teardown(test, close_world)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        ADAPTIVE_TEST(it_finds_the_knee_and_stays_there_under_constant_overload),
-        ADAPTIVE_TEST(it_comes_down_from_far_above_the_knee),
-        ADAPTIVE_TEST(it_follows_within_seconds_when_the_upstream_doubles),
-        ADAPTIVE_TEST(it_follows_at_once_when_calls_take_half_the_time),
-        ADAPTIVE_TEST(it_comes_down_when_half_of_the_upstream_is_gone),
-        ADAPTIVE_TEST(it_does_not_choke_an_upstream_that_has_become_slow),
-        ADAPTIVE_TEST(at_low_load_nobody_is_turned_away),
-        ADAPTIVE_TEST(an_upstream_for_one_call_gets_one),
+        TEST(it_finds_the_knee_and_stays_there_under_constant_overload),
+        TEST(it_comes_down_from_far_above_the_knee),
+        TEST(it_follows_within_seconds_when_the_upstream_doubles),
+        TEST(it_follows_at_once_when_calls_take_half_the_time),
+        TEST(it_comes_down_when_half_of_the_upstream_is_gone),
+        TEST(it_does_not_choke_an_upstream_that_has_become_slow),
+        TEST(at_low_load_nobody_is_turned_away),
+        TEST(an_upstream_for_one_call_gets_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,13 +6,9 @@
 
 #include <cmocka.h>
 
-#include "fanout/breaker.h"
+#include "tests/unit/breaker_world.h"
 
 #include <string.h>
-
-#define MS       ((uint64_t)1000)
-#define SECOND   (1000 * MS)
-#define START_US (1000 * SECOND)
 
 static const struct breaker_settings usual = {
     .failure_percent = 50,
@@ -24,30 +20,6 @@ static const struct breaker_settings usual = {
     .max_probes = 2,
     .close_after = 3,
 };
-
-static struct breaker breaker;
-static uint64_t now_us;
-
-static void open_world(const struct breaker_settings *settings)
-{
-    now_us = START_US;
-    breaker_init(&breaker, settings, now_us);
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    breaker_release(&breaker);
-    return 0;
-}
-
-static struct breaker_view look(void)
-{
-    struct breaker_view view;
-
-    breaker_look(&breaker, now_us, &view);
-    return view;
-}
 
 static bool report(struct breaker_pass pass, enum breaker_verdict verdict)
 {

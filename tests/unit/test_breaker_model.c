@@ -9,12 +9,9 @@
 
 #include <cmocka.h>
 
-#include "fanout/breaker.h"
 #include "fanout/dice.h"
+#include "tests/unit/breaker_world.h"
 
-#define MS          ((uint64_t)1000)
-#define SECOND      (1000 * MS)
-#define START_US    (1000 * SECOND)
 #define THREADS     4
 #define MODEL_CALLS 400
 #define IN_FLIGHT   8
@@ -29,30 +26,6 @@ static const struct breaker_settings settings = {
     .max_probes = 2,
     .close_after = 2,
 };
-
-static struct breaker breaker;
-static uint64_t now_us;
-
-static void open_world(void)
-{
-    now_us = START_US;
-    breaker_init(&breaker, &settings, now_us);
-}
-
-static int close_world(void **state)
-{
-    (void)state;
-    breaker_release(&breaker);
-    return 0;
-}
-
-static struct breaker_view look(void)
-{
-    struct breaker_view view;
-
-    breaker_look(&breaker, now_us, &view);
-    return view;
-}
 
 static struct {
     struct {
@@ -148,7 +121,7 @@ static void it_does_what_the_model_does(void **state)
     struct dice dice = {3};
 
     (void)state;
-    open_world();
+    open_world(&settings);
     model.changed_us = now_us;
     for (unsigned i = 0; i < 300000; i++) {
         size_t slot = dice_below(&dice, IN_FLIGHT);
@@ -204,7 +177,7 @@ static void on_all_threads_the_probes_stay_within_their_number(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    open_world();
+    open_world(&settings);
     atomic_store(&shared_clock, now_us);
     for (uintptr_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, call_often, (void *)(i + 1)), 0);

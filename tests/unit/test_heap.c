@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/dice.h"
 #include "fanout/heap.h"
 
 #include <stdlib.h>
@@ -13,14 +14,11 @@
 #define NODES 200
 #define STEPS 200000
 
-static uint64_t random_state = 88172645463325252u;
+static struct dice dice = {7};
 
 static size_t random_below(size_t limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state % limit);
+    return (size_t)dice_below(&dice, limit);
 }
 
 static void nothing_is_first_in_an_empty_heap(void **state)

@@ -8,22 +8,39 @@
 
 #define LONGEST 300 /* bytes of a text */
 #define ENDLESS "expected the end of the string"
+#define NONE    SIZE_MAX
+
+struct row {
+    const char *text;
+    size_t wrong; /* the first byte that is, or NONE */
+};
+
+static void check(const char *text, size_t length, size_t wrong)
+{
+    if (wrong == NONE)
+        expect_valid(text, length, DEPTH);
+    else
+        expect_wrong_at(wrong, text, length, DEPTH);
+}
+
+static void check_rows(const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        check(rows[i].text, strlen(rows[i].text), rows[i].wrong);
+}
 
 /* ---- strings of any length, anywhere ---- */
 
-static const struct {
-    const char *bytes;
-    size_t wrong; /* of these bytes, or SIZE_MAX: they are right */
-} pieces[] = {
-    {"\\\"", SIZE_MAX},
-    {"\\\\", SIZE_MAX},
-    {"\\n", SIZE_MAX},
-    {"\\u00e9", SIZE_MAX},
-    {"\\ud83d\\ude00", SIZE_MAX},
-    {"\xc3\xa9", SIZE_MAX},
-    {"\xe2\x82\xac", SIZE_MAX},
-    {"\xf0\x9f\x98\x80", SIZE_MAX},
-    {"\xc3\xa9\xd0\xb9\xe2\x82\xac\xe4\xb8\xad\xf0\x9f\x98\x80", SIZE_MAX},
+static const struct row pieces[] = {
+    {"\\\"", NONE},
+    {"\\\\", NONE},
+    {"\\n", NONE},
+    {"\\u00e9", NONE},
+    {"\\ud83d\\ude00", NONE},
+    {"\xc3\xa9", NONE},
+    {"\xe2\x82\xac", NONE},
+    {"\xf0\x9f\x98\x80", NONE},
+    {"\xc3\xa9\xd0\xb9\xe2\x82\xac\xe4\xb8\xad\xf0\x9f\x98\x80", NONE},
     {"\n", 0},
     {"\x1f", 0},
     {"\\x", 1},
@@ -43,15 +60,13 @@ static size_t write_string(char *text, size_t spaces, size_t before, const char 
                             0, piece, (int)behind + 1, 0);
 }
 
-static void check_piece(size_t piece, size_t spaces, size_t before, size_t behind)
+static void check_piece(const struct row *piece, size_t spaces, size_t before, size_t behind)
 {
     char text[LONGEST];
-    size_t length = write_string(text, spaces, before, pieces[piece].bytes, behind);
+    size_t length = write_string(text, spaces, before, piece->text, behind);
+    size_t start = spaces + 2 + before + 1;
 
-    if (pieces[piece].wrong == SIZE_MAX)
-        expect_valid(text, length, DEPTH);
-    else
-        expect_wrong_at(spaces + 2 + before + 1 + pieces[piece].wrong, text, length, DEPTH);
+    check(text, length, piece->wrong == NONE ? NONE : start + piece->wrong);
 }
 
 static void what_is_special_is_seen_wherever_it_stands_in_a_long_string(void **state)
@@ -60,7 +75,7 @@ static void what_is_special_is_seen_wherever_it_stands_in_a_long_string(void **s
     for (size_t piece = 0; piece < COUNT(pieces); piece++)
         for (size_t before = 0; before < 140; before++)
             for (size_t behind = 0; behind < 70; behind += 23)
-                check_piece(piece, before % 5, before, behind);
+                check_piece(&pieces[piece], before % 5, before, behind);
 }
 
 static void strings_of_any_length_may_follow_each_other(void **state)
@@ -84,10 +99,7 @@ static void only_nine_bytes_may_stand_behind_a_backslash(void **state)
     for (unsigned byte = 0; byte < 256; byte++) {
         const char text[] = {'[', '"', '\\', (char)byte, '0', '0', 'e', '9', '"', ']'};
 
-        if (memchr("\"\\/bfnrtu", (int)byte, 9) == NULL)
-            expect_wrong_at(3, text, sizeof text, DEPTH);
-        else
-            expect_valid(text, sizeof text, DEPTH);
+        check(text, sizeof text, memchr("\"\\/bfnrtu", (int)byte, 9) == NULL ? 3 : NONE);
     }
 }
 
@@ -136,29 +148,24 @@ static void a_text_is_judged_alike_whether_or_not_a_bracket_ends_it(void **state
 
 static void a_bracket_within_a_string_ends_nothing(void **state)
 {
+    static const struct row rows[] = {
+        {"[\"]", 3},    {"{\"a}", 4},  {"[\"\\\"]", 5}, {"[\"\\]", 3},
+        {"[\"\\u]", 4}, {"[\"a] ", 5}, {"[\"a]\n", 4},  {"\"a]", 3},
+    };
+
     (void)state;
-    expect_wrong_at(3, TEXT("[\"]"), DEPTH);
-    expect_wrong_at(4, TEXT("{\"a}"), DEPTH);
-    expect_wrong_at(5, TEXT("[\"\\\"]"), DEPTH);
-    expect_wrong_at(3, TEXT("[\"\\]"), DEPTH);
-    expect_wrong_at(4, TEXT("[\"\\u]"), DEPTH);
-    expect_wrong_at(5, TEXT("[\"a] "), DEPTH);
-    expect_wrong_at(4, TEXT("[\"a]\n"), DEPTH);
-    expect_wrong_at(3, TEXT("\"a]"), DEPTH);
+    check_rows(rows, COUNT(rows));
 }
 
 static void white_space_may_stand_behind_the_last_bracket_and_nothing_else(void **state)
 {
+    static const struct row rows[] = {
+        {"[] \r\n\t", NONE}, {" { } ", NONE}, {"[] ]", 3},       {"[]}", 2}, {"1]", 1}, {"]", 0},
+        {"} ", 0},           {"[[] ", 4},     {"{\"a\":{} ", 8},
+    };
+
     (void)state;
-    expect_valid(TEXT("[] \r\n\t"), DEPTH);
-    expect_valid(TEXT(" { } "), DEPTH);
-    expect_wrong_at(3, TEXT("[] ]"), DEPTH);
-    expect_wrong_at(2, TEXT("[]}"), DEPTH);
-    expect_wrong_at(1, TEXT("1]"), DEPTH);
-    expect_wrong_at(0, TEXT("]"), DEPTH);
-    expect_wrong_at(0, TEXT("} "), DEPTH);
-    expect_wrong_at(4, TEXT("[[] "), DEPTH);
-    expect_wrong_at(8, TEXT("{\"a\":{} "), DEPTH);
+    check_rows(rows, COUNT(rows));
 }
 
 int main(void)

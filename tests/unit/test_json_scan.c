@@ -6,20 +6,18 @@
 
 #include <cmocka.h>
 
+#include "fanout/dice.h"
 #include "fanout/json_scan.h"
 
 #include <stdlib.h>
 
 #define ROUNDS 200000
 
-static uint64_t random_state = 88172645463325252u;
+static struct dice dice = {7};
 
 static unsigned random_below(unsigned limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (unsigned)(random_state >> 33) % limit;
+    return (unsigned)dice_below(&dice, limit);
 }
 
 /* Plain ones mostly, so that all counts come; any byte, and those at the bounds more often. */

@@ -26,8 +26,7 @@ static void slots_are_taken_up_to_the_cap_and_no_further(void **state)
     assert_ptr_equal(next_after(&world, 1), &calls[3]);
     assert_int_equal(in_flight(world.lanes[0]), 3);
     assert_int_equal(in_flight(world.lanes[1]), 0);
-    for (size_t i = 0; i < 3; i++)
-        give(&world, 0);
+    give_all(&world, 0, 3);
     close_world(&world);
 }
 
@@ -60,9 +59,7 @@ static void a_full_queue_turns_away(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 2);
-    add_lanes(&world, 2, 1);
-    assert_int_equal(take(&world, &calls[0], 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 2, 2, &calls[0], &party);
     wait_all(&world, &calls[1], 2, 1, &party);
     assert_int_equal(take(&world, &calls[3], 1, &party), LIMITER_FULL);
     assert_int_equal(take(&world, &calls[3], 0, &party), LIMITER_FULL);
@@ -84,9 +81,7 @@ static void nobody_waits_where_there_is_no_queue(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 0);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &calls[0], 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 0, &calls[0], &party);
     assert_int_equal(take(&world, &calls[1], 0, &party), LIMITER_FULL);
     give(&world, 0);
     assert_int_equal(take(&world, &calls[1], 0, &party), LIMITER_TAKEN);
@@ -106,9 +101,7 @@ static void equals_are_served_first_come_first_served_over_all_lanes(void **stat
     size_t lane = 0;
 
     (void)state;
-    open_world(&world, 1, 10);
-    add_lanes(&world, 3, 1);
-    assert_int_equal(take(&world, &holder, lane, &holders_party), LIMITER_TAKEN);
+    open_busy_world(&world, 3, 10, &holder, &holders_party);
     for (size_t i = 0; i < 10; i++)
         wait_all(&world, &calls[i], 1, lanes[i], &parties[i]);
     for (size_t i = 0; i < 10; i++) {
@@ -126,12 +119,9 @@ static void one_partys_waiters_for_a_lane_are_served_first_come_first_served(voi
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 20);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 20, &holder, &party);
     wait_all(&world, calls, 20, 0, &party);
-    for (size_t i = 0; i < 20; i++)
-        assert_ptr_equal(next_after(&world, 0), &calls[i]);
+    assert_served_in_order(&world, 0, calls, 20);
     give(&world, 0);
     close_world(&world);
 }
@@ -144,12 +134,9 @@ static void a_thousand_waiters_let_three_in_between(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, MOST);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &large), LIMITER_TAKEN);
+    open_busy_world(&world, 1, MOST, &holder, &large);
     wait_all(&world, many, MANY, 0, &large);
-    for (size_t i = 0; i < 100; i++)
-        assert_ptr_equal(next_after(&world, 0), &many[i]);
+    assert_served_in_order(&world, 0, many, 100);
     wait_all(&world, few, 3, 0, &small);
     assert_true(grants_until_all_served(&world, &holder, few, 3) <= 6);
     drain(&world, 0);
@@ -164,9 +151,7 @@ static void a_thousand_waiters_over_many_lanes_let_three_in_between(void **state
     struct world world;
 
     (void)state;
-    open_world(&world, 1, MOST);
-    add_lanes(&world, MANY_LANES, 1);
-    assert_int_equal(take(&world, &holder, 0, &large), LIMITER_TAKEN);
+    open_busy_world(&world, MANY_LANES, MOST, &holder, &large);
     for (size_t i = 0; i < MANY; i++)
         wait_all(&world, &many[i], 1, i % MANY_LANES, &large);
     wait_all(&world, few, 3, 4, &small);
@@ -183,12 +168,9 @@ static void a_newcomer_does_not_catch_up_on_what_others_had_before_it(void **sta
     struct world world;
 
     (void)state;
-    open_world(&world, 1, MOST);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &old), LIMITER_TAKEN);
+    open_busy_world(&world, 1, MOST, &holder, &old);
     wait_all(&world, olds, MANY, 0, &old);
-    for (size_t i = 0; i < 100; i++)
-        assert_ptr_equal(next_after(&world, 0), &olds[i]);
+    assert_served_in_order(&world, 0, olds, 100);
     wait_all(&world, news, MANY, 0, &newcomer);
     for (size_t i = 0; i < 100; i++) {
         assert_ptr_equal(next_after(&world, 0), &olds[100 + i]);
@@ -206,9 +188,7 @@ static void parties_of_equal_size_finish_together(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, MOST);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &parties[0]), LIMITER_TAKEN);
+    open_busy_world(&world, 1, MOST, &holder, &parties[0]);
     for (size_t i = 0; i < 4; i++)
         wait_all(&world, calls[i], 50, 0, &parties[i]);
     for (size_t i = 0; i < 200; i++)
@@ -235,8 +215,7 @@ static void a_full_lane_leaves_no_slot_idle_for_the_others(void **state)
     assert_int_equal(take(&world, &calls[1], 1, &party), LIMITER_TAKEN);
     wait_all(&world, &calls[2], 1, 1, &other);
     assert_ptr_equal(next_after(&world, 1), &calls[2]);
-    give(&world, 1);
-    give(&world, 1);
+    give_all(&world, 1, 2);
     drain(&world, 0);
     close_world(&world);
 }

@@ -20,30 +20,22 @@ static struct limiter_caller *caller_named(struct world *world, const char *name
     return limiter_caller_take(world->limiter, name, strlen(name));
 }
 
-static enum limiter_answer take_as(struct world *world, struct call *call, size_t lane,
-                                   struct limiter_party *party, enum limiter_priority priority)
-{
-    prepare(world, call, lane);
-    call->waiter.priority = priority;
-    return take_prepared(call, party);
-}
-
-/* Two callers, and a slot that is taken. */
+/* Two callers with a party each, and a slot that is taken. */
 struct scene {
     struct world world;
     struct limiter_caller *greedy, *light;
-    struct limiter_party holders_party;
+    struct limiter_party greedys_party, lights_party, holders_party;
     struct call holder;
 };
 
 static void open_scene(struct scene *scene, size_t lanes, unsigned max_queue)
 {
-    open_world(&scene->world, 1, max_queue);
-    add_lanes(&scene->world, lanes, 1);
+    scene->holders_party = (struct limiter_party){0};
+    open_busy_world(&scene->world, lanes, max_queue, &scene->holder, &scene->holders_party);
     scene->greedy = caller_named(&scene->world, "greedy");
     scene->light = caller_named(&scene->world, "light");
-    scene->holders_party = (struct limiter_party){0};
-    assert_int_equal(take(&scene->world, &scene->holder, 0, &scene->holders_party), LIMITER_TAKEN);
+    scene->greedys_party = party_of(scene->greedy);
+    scene->lights_party = party_of(scene->light);
 }
 
 /* With everybody served, from the slot that is in use in this lane on. */
@@ -131,7 +123,6 @@ static void callers_take_turns_whatever_the_number_of_their_parties(void **state
 {
     static struct call many[MANY];
     static struct limiter_party parties[MANY];
-    struct limiter_party small;
     struct call few[3];
     struct scene scene;
 
@@ -141,10 +132,8 @@ static void callers_take_turns_whatever_the_number_of_their_parties(void **state
         parties[i] = party_of(scene.greedy);
         wait_all(&scene.world, &many[i], 1, 0, &parties[i]);
     }
-    for (size_t i = 0; i < 100; i++)
-        assert_ptr_equal(next_after(&scene.world, 0), &many[i]);
-    small = party_of(scene.light);
-    wait_all(&scene.world, few, 3, 0, &small);
+    assert_served_in_order(&scene.world, 0, many, 100);
+    wait_all(&scene.world, few, 3, 0, &scene.lights_party);
     assert_true(grants_until_all_served(&scene.world, &scene.holder, few, 3) <= 6);
     close_scene(&scene, 0);
 }
@@ -152,20 +141,17 @@ static void callers_take_turns_whatever_the_number_of_their_parties(void **state
 static void callers_take_turns_over_all_lanes(void **state)
 {
     static struct call many[MANY];
-    struct limiter_party large, small;
     struct call few[3], *holder;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, MANY_LANES, MOST);
-    large = party_of(scene.greedy);
-    small = party_of(scene.light);
     for (size_t i = 0; i < MANY; i++)
-        wait_all(&scene.world, &many[i], 1, i % MANY_LANES, &large);
+        wait_all(&scene.world, &many[i], 1, i % MANY_LANES, &scene.greedys_party);
     holder = &scene.holder;
     for (size_t i = 0; i < 100; i++) /* what a caller has at once is used up */
         holder = next_after(&scene.world, holder->lane);
-    wait_all(&scene.world, few, 3, 4, &small);
+    wait_all(&scene.world, few, 3, 4, &scene.lights_party);
     assert_true(grants_until_all_served(&scene.world, holder, few, 3) <= 6);
     close_scene(&scene, scene.world.granted[scene.world.granted_count - 1]->lane);
 }
@@ -173,7 +159,7 @@ static void callers_take_turns_over_all_lanes(void **state)
 static void a_callers_own_parties_take_turns_in_its_turns(void **state)
 {
     struct call of_large[4], of_small[2], of_light[6];
-    struct limiter_party large, small, other;
+    struct limiter_party small;
     struct call *expected[] = {&of_large[0], &of_light[0], &of_small[0], &of_light[1],
                                &of_large[1], &of_light[2], &of_small[1], &of_light[3],
                                &of_large[2], &of_light[4], &of_large[3], &of_light[5]};
@@ -181,11 +167,9 @@ static void a_callers_own_parties_take_turns_in_its_turns(void **state)
 
     (void)state;
     open_scene(&scene, 1, MOST);
-    large = party_of(scene.greedy);
     small = party_of(scene.greedy);
-    other = party_of(scene.light);
-    wait_all(&scene.world, of_large, 4, 0, &large);
-    wait_all(&scene.world, of_light, 6, 0, &other);
+    wait_all(&scene.world, of_large, 4, 0, &scene.greedys_party);
+    wait_all(&scene.world, of_light, 6, 0, &scene.lights_party);
     wait_all(&scene.world, of_small, 2, 0, &small);
     for (size_t i = 0; i < 12; i++)
         assert_ptr_equal(next_after(&scene.world, 0), expected[i]);
@@ -195,19 +179,16 @@ static void a_callers_own_parties_take_turns_in_its_turns(void **state)
 static void what_comes_at_once_is_for_one_turn(void **state)
 {
     struct call of_first[3], of_second[3];
-    struct limiter_party first, second;
     struct call *holder;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, 3, MOST);
-    first = party_of(scene.greedy);
-    second = party_of(scene.light);
-    first.burst = second.burst = 3;
+    scene.greedys_party.burst = scene.lights_party.burst = 3;
     for (size_t i = 0; i < 3; i++)
-        wait_all(&scene.world, &of_first[i], 1, i, &first);
+        wait_all(&scene.world, &of_first[i], 1, i, &scene.greedys_party);
     for (size_t i = 0; i < 3; i++)
-        wait_all(&scene.world, &of_second[i], 1, 2 - i, &second);
+        wait_all(&scene.world, &of_second[i], 1, 2 - i, &scene.lights_party);
     holder = &scene.holder;
     for (size_t i = 0; i < 6; i++) {
         holder = next_after(&scene.world, holder->lane);
@@ -247,18 +228,15 @@ static void a_higher_priority_always_goes_first(void **state)
 
 static void the_longest_queue_makes_room_for_others(void **state)
 {
-    struct limiter_party large, small;
     struct call many[6], few[3];
     struct limiter_counts counts;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, 2, 6);
-    large = party_of(scene.greedy);
-    small = party_of(scene.light);
-    wait_all(&scene.world, many, 6, 0, &large);
-    assert_int_equal(take(&scene.world, &few[0], 1, &small), LIMITER_WAITING);
-    assert_int_equal(take(&scene.world, &few[1], 0, &small), LIMITER_WAITING);
+    wait_all(&scene.world, many, 6, 0, &scene.greedys_party);
+    assert_int_equal(take(&scene.world, &few[0], 1, &scene.lights_party), LIMITER_WAITING);
+    assert_int_equal(take(&scene.world, &few[1], 0, &scene.lights_party), LIMITER_WAITING);
     assert_int_equal(scene.world.wakes, 1);
     assert_int_equal(scene.world.refused_count, 0);
     limiter_collect(&scene.world.member);
@@ -266,7 +244,7 @@ static void the_longest_queue_makes_room_for_others(void **state)
     assert_ptr_equal(scene.world.refused[0], &many[5]);
     assert_ptr_equal(scene.world.refused[1], &many[4]);
     assert_int_equal(many[4].refusal, LIMITER_FULL);
-    assert_int_equal(take(&scene.world, &few[2], 1, &small), LIMITER_WAITING);
+    assert_int_equal(take(&scene.world, &few[2], 1, &scene.lights_party), LIMITER_WAITING);
     limiter_counts(scene.world.limiter, &counts);
     assert_int_equal(counts.refused_full, 3);
     assert_int_equal(counts.callers, 2);
@@ -276,18 +254,15 @@ static void the_longest_queue_makes_room_for_others(void **state)
 
 static void who_has_as_much_as_the_others_is_turned_away(void **state)
 {
-    struct limiter_party one, other;
     struct call of_one[3], of_other[3], late;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, 1, 6);
-    one = party_of(scene.greedy);
-    other = party_of(scene.light);
-    wait_all(&scene.world, of_one, 3, 0, &one);
-    wait_all(&scene.world, of_other, 3, 0, &other);
-    assert_int_equal(take(&scene.world, &late, 0, &one), LIMITER_FULL);
-    assert_int_equal(take(&scene.world, &late, 0, &other), LIMITER_FULL);
+    wait_all(&scene.world, of_one, 3, 0, &scene.greedys_party);
+    wait_all(&scene.world, of_other, 3, 0, &scene.lights_party);
+    assert_int_equal(take(&scene.world, &late, 0, &scene.greedys_party), LIMITER_FULL);
+    assert_int_equal(take(&scene.world, &late, 0, &scene.lights_party), LIMITER_FULL);
     assert_int_equal(take(&scene.world, &late, 0, &scene.holders_party), LIMITER_WAITING);
     cancel(&scene.world, &of_one[0]);
     limiter_collect(&scene.world.member);
@@ -296,21 +271,20 @@ static void who_has_as_much_as_the_others_is_turned_away(void **state)
 
 static void a_higher_priority_displaces_the_lowest(void **state)
 {
-    struct limiter_party one, other;
     struct call low[2], normal[2], high[4], late;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, 1, 4);
-    one = party_of(scene.greedy);
-    other = party_of(scene.light);
     for (size_t i = 0; i < 2; i++) {
-        assert_int_equal(take_as(&scene.world, &low[i], 0, &one, LIMITER_LOW), LIMITER_WAITING);
-        assert_int_equal(take_as(&scene.world, &normal[i], 0, &other, LIMITER_NORMAL),
+        assert_int_equal(take_as(&scene.world, &low[i], 0, &scene.greedys_party, LIMITER_LOW),
+                         LIMITER_WAITING);
+        assert_int_equal(take_as(&scene.world, &normal[i], 0, &scene.lights_party, LIMITER_NORMAL),
                          LIMITER_WAITING);
     }
     for (size_t i = 0; i < 4; i++)
-        assert_int_equal(take_as(&scene.world, &high[i], 0, &other, LIMITER_HIGH), LIMITER_WAITING);
+        assert_int_equal(take_as(&scene.world, &high[i], 0, &scene.lights_party, LIMITER_HIGH),
+                         LIMITER_WAITING);
     limiter_collect(&scene.world.member);
     assert_ptr_equal(scene.world.refused[0], &low[1]);
     assert_ptr_equal(scene.world.refused[1], &low[0]);
@@ -323,16 +297,13 @@ static void a_higher_priority_displaces_the_lowest(void **state)
 
 static void who_was_displaced_and_not_told_yet_may_cancel(void **state)
 {
-    struct limiter_party large, small;
     struct call many[3], few;
     struct scene scene;
 
     (void)state;
     open_scene(&scene, 1, 3);
-    large = party_of(scene.greedy);
-    small = party_of(scene.light);
-    wait_all(&scene.world, many, 3, 0, &large);
-    wait_all(&scene.world, &few, 1, 0, &small);
+    wait_all(&scene.world, many, 3, 0, &scene.greedys_party);
+    wait_all(&scene.world, &few, 1, 0, &scene.lights_party);
     cancel(&scene.world, &many[2]);
     limiter_collect(&scene.world.member);
     assert_int_equal(scene.world.refused_count, 0);
@@ -362,8 +333,7 @@ static void a_higher_cap_grants_at_once(void **state)
     limiter_lane_resize(world.lanes[0], 9, world.now_us);
     limiter_collect(&world.member);
     assert_int_equal(world.granted_count, 3); /* the cap over all lanes */
-    for (size_t i = 0; i < 5; i++)
-        give(&world, 0);
+    give_all(&world, 0, 5);
     limiter_collect(&world.member);
     close_world(&world);
 }
@@ -377,8 +347,7 @@ static void a_lower_cap_grants_nobody_until_it_fits(void **state)
     (void)state;
     open_world(&world, 8, 8);
     add_lanes(&world, 1, 4);
-    for (size_t i = 0; i < 4; i++)
-        assert_int_equal(take(&world, &holders[i], 0, &party), LIMITER_TAKEN);
+    take_all(&world, holders, 4, 0, &party);
     limiter_lane_resize(world.lanes[0], 2, world.now_us);
     limiter_check(world.limiter);
     wait_all(&world, calls, 2, 0, &party);
@@ -387,8 +356,7 @@ static void a_lower_cap_grants_nobody_until_it_fits(void **state)
     assert_int_equal(in_flight(world.lanes[0]), 2);
     assert_ptr_equal(next_after(&world, 0), &calls[0]);
     assert_ptr_equal(next_after(&world, 0), &calls[1]);
-    give(&world, 0);
-    give(&world, 0);
+    give_all(&world, 0, 2);
     close_world(&world);
 }
 

@@ -20,9 +20,7 @@ static void a_cancelled_waiter_is_not_called_and_the_others_keep_their_order(voi
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 8, &holder, &party);
     wait_all(&world, calls, 8, 0, &party);
     for (size_t i = 0; i < 4; i++)
         cancel(&world, &calls[cancelled[i]]);
@@ -40,9 +38,7 @@ static void whoever_stands_behind_a_cancelled_first_takes_its_turn(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &early), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 8, &holder, &early);
     wait_all(&world, of_early, 3, 0, &early);
     wait_all(&world, of_late, 3, 0, &late);
     cancel(&world, &of_early[0]);
@@ -62,9 +58,7 @@ static void a_cancelled_grant_goes_to_the_next_waiter(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 8, &holder, &party);
     wait_all(&world, calls, 2, 0, &party);
     give(&world, 0);
     assert_int_equal(queued(&world), 1);
@@ -84,9 +78,7 @@ static void a_cancelled_grant_that_nobody_waits_for_is_free_again(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 8, &holder, &party);
     wait_all(&world, &call, 1, 0, &party);
     give(&world, 0);
     cancel(&world, &call);
@@ -129,11 +121,18 @@ static void grant_batch(struct world *world, struct call *calls, size_t count,
 {
     static struct call holders[MANY];
 
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal(take(world, &holders[i], 0, party), LIMITER_TAKEN);
+    take_all(world, holders, count, 0, party);
     wait_all(world, calls, count, 0, party);
-    for (size_t i = 0; i < count; i++)
-        give(world, 0);
+    give_all(world, 0, count);
+}
+
+/* As many slots as there are calls, and each has been granted one. */
+static void open_world_with_batch(struct world *world, struct call *calls, unsigned count,
+                                  struct limiter_party *party)
+{
+    open_world(world, count, 8);
+    add_lanes(world, 1, count);
+    grant_batch(world, calls, count, party);
 }
 
 static void a_member_is_woken_once_for_a_batch(void **state)
@@ -143,22 +142,18 @@ static void a_member_is_woken_once_for_a_batch(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 5, 8);
-    add_lanes(&world, 1, 5);
-    grant_batch(&world, calls, 5, &party);
+    open_world_with_batch(&world, calls, 5, &party);
     assert_int_equal(world.wakes, 1);
     assert_int_equal(world.granted_count, 0);
     limiter_collect(&world.member);
     assert_int_equal(world.granted_count, 5);
     limiter_collect(&world.member);
     assert_int_equal(world.granted_count, 5);
-    for (size_t i = 0; i < 5; i++)
-        give(&world, 0);
+    give_all(&world, 0, 5);
     grant_batch(&world, calls, 5, &party);
     assert_int_equal(world.wakes, 2);
     limiter_collect(&world.member);
-    for (size_t i = 0; i < 5; i++)
-        give(&world, 0);
+    give_all(&world, 0, 5);
     close_world(&world);
 }
 
@@ -200,9 +195,7 @@ static void what_a_callback_cancels_in_its_batch_is_not_called(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 5, 8);
-    add_lanes(&world, 1, 5);
-    grant_batch(&world, calls, 5, &party);
+    open_world_with_batch(&world, calls, 5, &party);
     calls[0].then = cancel_other;
     calls[0].other = &calls[4];
     calls[1].then = cancel_other;
@@ -211,8 +204,7 @@ static void what_a_callback_cancels_in_its_batch_is_not_called(void **state)
     assert_int_equal(world.granted_count, 3);
     assert_ptr_equal(world.granted[2], &calls[3]);
     assert_int_equal(in_flight(world.lanes[0]), 3);
-    for (size_t i = 0; i < 3; i++)
-        give(&world, 0);
+    give_all(&world, 0, 3);
     close_world(&world);
 }
 
@@ -223,9 +215,7 @@ static void what_is_granted_during_a_batch_is_called_in_the_next(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 2, 8);
-    add_lanes(&world, 1, 2);
-    grant_batch(&world, calls, 2, &party);
+    open_world_with_batch(&world, calls, 2, &party);
     wait_all(&world, &late, 1, 0, &party);
     calls[0].then = cancel_other;
     calls[0].other = &calls[1];
@@ -235,8 +225,7 @@ static void what_is_granted_during_a_batch_is_called_in_the_next(void **state)
     limiter_collect(&world.member);
     assert_int_equal(world.granted_count, 2);
     assert_ptr_equal(world.granted[1], &late);
-    give(&world, 0);
-    give(&world, 0);
+    give_all(&world, 0, 2);
     close_world(&world);
 }
 
@@ -252,9 +241,7 @@ static void a_collect_within_a_collect_calls_each_once(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 4, 8);
-    add_lanes(&world, 1, 4);
-    grant_batch(&world, calls, 4, &party);
+    open_world_with_batch(&world, calls, 4, &party);
     calls[1].then = collect_again;
     limiter_collect(&world.member);
     assert_int_equal(world.granted_count, 4);
@@ -281,9 +268,7 @@ static void a_callback_may_give_its_slot_and_wait_again(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    grant_batch(&world, calls, 1, &party_that_comes_again);
+    open_world_with_batch(&world, calls, 1, &party_that_comes_again);
     wait_all(&world, &rival, 1, 0, &party_that_comes_again);
     calls[0].then = give_and_wait_again;
     limiter_collect(&world.member);
@@ -309,9 +294,7 @@ static void a_callback_may_free_its_own_waiter(void **state)
     struct world world;
 
     (void)state;
-    open_world(&world, 1, 8);
-    add_lanes(&world, 1, 1);
-    assert_int_equal(take(&world, &holder, 0, &party), LIMITER_TAKEN);
+    open_busy_world(&world, 1, 8, &holder, &party);
     wait_all(&world, call, 1, 0, &party);
     call->then = free_itself;
     give(&world, 0);

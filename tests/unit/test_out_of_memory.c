@@ -79,12 +79,10 @@ static void run_failing(void (*run)(void), int *status, char output[128])
     assert_int_equal(waitpid(pid, status, 0), pid);
 }
 
-static void a_small_allocation_ends_the_process_with_one_line(void **state)
+/* With one line, when its first allocation fails. */
+static void assert_each_ends_the_process(void (*const runs[])(void), size_t count)
 {
-    static void (*const runs[])(void) = {alloc, alloc_zeroed, alloc_array, alloc_again, copy_some};
-
-    (void)state;
-    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+    for (size_t i = 0; i < count; i++) {
         char output[128];
         int status;
 
@@ -92,6 +90,14 @@ static void a_small_allocation_ends_the_process_with_one_line(void **state)
         assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
         assert_string_equal(output, "fanoutd: out of memory\n");
     }
+}
+
+static void a_small_allocation_ends_the_process_with_one_line(void **state)
+{
+    static void (*const runs[])(void) = {alloc, alloc_zeroed, alloc_array, alloc_again, copy_some};
+
+    (void)state;
+    assert_each_ends_the_process(runs, sizeof runs / sizeof runs[0]);
 }
 
 /* ---- refusing ---- */
@@ -185,14 +191,7 @@ static void libraries_get_small_blocks_or_the_process_ends(void **state)
     static void (*const runs[])(void) = {library_alloc, library_array, library_realloc};
 
     (void)state;
-    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        char output[128];
-        int status;
-
-        run_failing(runs[i], &status, output);
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-        assert_string_equal(output, "fanoutd: out of memory\n");
-    }
+    assert_each_ends_the_process(runs, sizeof runs / sizeof runs[0]);
 }
 
 static void libraries_are_told_when_there_is_no_large_block(void **state)

@@ -22,28 +22,9 @@ static const struct dns_name table[NAME_COUNT + 1] = {
                .aaaa = {{"::1"}, .ttl = 40, .truncate = true}},
 };
 
-struct fixture {
-    struct world world;
-    struct dns_name names[NAME_COUNT + 1];
-};
-
 static int setup(void **state)
 {
-    struct fixture *fixture = malloc(sizeof *fixture);
-
-    memcpy(fixture->names, table, sizeof table);
-    world_init(&fixture->world, fixture->names);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    world_release(&fixture->world);
-    free(fixture);
-    return 0;
+    return set_up_names(state, table, sizeof table);
 }
 
 /* ---- names ---- */
@@ -119,9 +100,7 @@ static void search_domains_are_tried_but_not_for_a_name_with_a_dot_at_the_end(vo
     struct fixture *fixture = *state;
     struct asker asker = {0};
 
-    setenv("LOCALDOMAIN", "search.test", 1);
-    use_settings(&fixture->world, &world_settings);
-    unsetenv("LOCALDOMAIN");
+    use_search_domain(&fixture->world, "search.test");
     ask_and_wait(&fixture->world, &asker, "short");
     assert_string_equal(asker.ip, "127.0.0.7");
     ask_and_wait(&fixture->world, &asker, "short.");
@@ -421,40 +400,28 @@ static void a_resolver_may_be_freed_with_queries_in_flight_and_tells_nobody(void
  * told once or, when cancelled, never (and the sanitizers watch). */
 static void any_order_of_events_tells_each_asker_exactly_once(void **state)
 {
+    static const char *const names[] = {"single.test", "many.test", "both.test", "other.test"};
     enum { ASKERS = 16, STEPS = 4000 };
     struct fixture *fixture = *state;
     struct asker askers[ASKERS] = {0};
-    unsigned expected[ASKERS] = {0};
     unsigned answered = 0;
 
     srand(7);
     for (unsigned step = 0; step < STEPS; step++) {
         struct dns_records *records = &fixture->names[rand() % ALIASED].a;
         struct asker *asker = &askers[rand() % ASKERS];
-        unsigned *told = &expected[asker - askers];
 
         records->code = rand() % 4 == 0 ? (unsigned)rand() % 6 : DNS_OK;
         records->hold = rand() % 3 == 0;
         if (rand() % 8 == 0)
             pass_s(rand() % 30);
-        if (asker->lookup.entry == NULL) {
-            assert_int_equal(asker->done, *told);
-            *told = ask(&fixture->world, asker, table[rand() % ALIASED].name) == RESOLVER_WAITING;
-            answered += *told;
-        } else if (rand() % 4 == 0) {
-            resolver_cancel(fixture->world.resolver, &asker->lookup);
-            *told = 0;
-        }
+        answered += ask_or_cancel(&fixture->world, asker, names, ALIASED);
         if (rand() % 4 == 0)
             scripted_dns_release(&fixture->world.dns);
         event_base_loop(fixture->world.base, EVLOOP_NONBLOCK);
     }
     assert_true(answered > 100);
-    for (size_t i = 0; i < NAME_COUNT; i++)
-        fixture->names[i].a.hold = false;
-    scripted_dns_release(&fixture->world.dns);
-    for (size_t i = 0; i < ASKERS; i++)
-        run_until(&fixture->world, &askers[i].done, expected[i]);
+    assert_each_is_told_once(&fixture->world, askers, ASKERS);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -486,11 +453,6 @@ int main(void)
         TEST(a_resolver_may_be_freed_with_queries_in_flight_and_tells_nobody),
         TEST(any_order_of_events_tells_each_asker_exactly_once),
     };
-    int failed;
 
-    if (!resolver_global_init())
-        return 1;
-    failed = cmocka_run_group_tests_name("resolver", tests, NULL, NULL);
-    resolver_global_release();
-    return failed;
+    return cmocka_run_group_tests_name("resolver", tests, start_library, end_library);
 }

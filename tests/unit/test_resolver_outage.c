@@ -15,45 +15,14 @@ static const struct dns_name table[NAME_COUNT + 1] = {
     [HOST] = {"host.test", .a = {{"127.0.0.1"}, .ttl = 40}},
 };
 
-struct fixture {
-    struct world world;
-    struct dns_name names[NAME_COUNT + 1];
-};
-
 static int setup(void **state)
 {
-    struct fixture *fixture = malloc(sizeof *fixture);
-
-    memcpy(fixture->names, table, sizeof table);
-    world_init(&fixture->world, fixture->names);
-    *state = fixture;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *fixture = *state;
-
-    world_release(&fixture->world);
-    free(fixture);
-    return 0;
+    return set_up_names(state, table, sizeof table);
 }
 
 static unsigned queries(const struct fixture *fixture)
 {
     return fixture->names[HOST].a.queries + fixture->names[HOST].aaaa.queries;
-}
-
-static void say(struct fixture *fixture, unsigned code)
-{
-    fixture->names[HOST].a.code = code;
-    fixture->names[HOST].aaaa.code = code;
-}
-
-static void hold(struct fixture *fixture, bool hold)
-{
-    fixture->names[HOST].a.hold = hold;
-    fixture->names[HOST].aaaa.hold = hold;
 }
 
 /* Learns 127.0.0.1, then the record changes, and time goes on. */
@@ -65,6 +34,13 @@ static void know_and_pass_s(struct fixture *fixture, double seconds)
     assert_string_equal(asker.ip, "127.0.0.1");
     fixture->names[HOST].a.addresses[0] = "127.0.0.2";
     pass_s(seconds);
+}
+
+static void ask_until_told(struct fixture *fixture, struct asker *asker)
+{
+    if (ask(&fixture->world, asker, "host.test") ==
+        RESOLVER_WAITING) /* c-ares 1.34 fails at once */
+        run_until(&fixture->world, &asker->done, 1);
 }
 
 static void assert_ready(struct fixture *fixture, const char *ip)
@@ -108,7 +84,7 @@ static void a_failed_look_up_says_why_and_is_remembered_for_a_while(void **state
         struct asker asker = {0};
         unsigned asked;
 
-        say(fixture, rows[i].code);
+        say(&fixture->names[HOST], rows[i].code);
         ask_and_wait(&fixture->world, &asker, "host.test");
         assert_reason(&asker, rows[i].message);
         assert_false(rows[i].sure && strcmp(asker.message, vague) == 0);
@@ -126,9 +102,9 @@ static void a_name_that_comes_into_being_is_found_once_the_failure_is_forgotten(
     struct fixture *fixture = *state;
     struct asker asker = {0};
 
-    say(fixture, DNS_NXDOMAIN);
+    say(&fixture->names[HOST], DNS_NXDOMAIN);
     ask_and_wait(&fixture->world, &asker, "host.test");
-    say(fixture, DNS_OK);
+    say(&fixture->names[HOST], DNS_OK);
     pass_s(20);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_string_equal(asker.ip, "127.0.0.1");
@@ -156,9 +132,7 @@ static void a_server_that_is_not_there_is_a_failure(void **state)
     struct asker asker = {0};
 
     scripted_dns_stop(&fixture->world.dns);
-    if (ask(&fixture->world, &asker, "host.test") ==
-        RESOLVER_WAITING) /* c-ares 1.34 fails at once */
-        run_until(&fixture->world, &asker.done, 1);
+    ask_until_told(fixture, &asker);
     assert_string_equal(asker.message, vague);
 }
 
@@ -191,7 +165,7 @@ when_dns_fails_the_expired_answer_is_given_to_those_who_waited_and_then_at_once(
     unsigned asked;
 
     know_and_pass_s(fixture, 41);
-    say(fixture, DNS_SERVFAIL);
+    say(&fixture->names[HOST], DNS_SERVFAIL);
     assert_int_equal(ask(&fixture->world, &askers[0], "host.test"), RESOLVER_WAITING);
     assert_int_equal(ask(&fixture->world, &askers[1], "host.test"), RESOLVER_WAITING);
     run_until(&fixture->world, &askers[1].done, 1);
@@ -210,12 +184,12 @@ static void dns_is_tried_again_in_the_background_and_its_return_is_noticed(void 
     struct asker asker = {0};
 
     know_and_pass_s(fixture, 41);
-    say(fixture, DNS_SERVFAIL);
+    say(&fixture->names[HOST], DNS_SERVFAIL);
     ask_and_wait(&fixture->world, &asker, "host.test");
     pass_s(21);
     assert_ready(fixture, "127.0.0.1"); /* starts a query, which fails */
     run_until_line(&fixture->world, "event=dns_failure", 2);
-    say(fixture, DNS_OK);
+    say(&fixture->names[HOST], DNS_OK);
     assert_ready(fixture, "127.0.0.1");
     pass_s(21);
     assert_ready(fixture, "127.0.0.1"); /* starts another, which does not */
@@ -229,13 +203,13 @@ static void going_stale_is_a_warning_and_coming_back_is_told_each_once(void **st
     struct asker asker = {0};
 
     know_and_pass_s(fixture, 41);
-    say(fixture, DNS_REFUSED);
+    say(&fixture->names[HOST], DNS_REFUSED);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_ready(fixture, "127.0.0.1");
     assert_int_equal(lines_with("1 event=dns_stale name=host.test reason=\"the DNS server "), 1);
     assert_int_equal(lines_with("event=dns_stale"), 1);
     assert_int_equal(lines_with("event=dns_back"), 0);
-    say(fixture, DNS_OK);
+    say(&fixture->names[HOST], DNS_OK);
     pass_s(21);
     assert_ready(fixture, "127.0.0.1");
     run_until_line(&fixture->world, "event=dns_answer", 2);
@@ -244,7 +218,7 @@ static void going_stale_is_a_warning_and_coming_back_is_told_each_once(void **st
                                 "ttl_s=40\n"),
                      1);
     pass_s(41);
-    say(fixture, DNS_SERVFAIL);
+    say(&fixture->names[HOST], DNS_SERVFAIL);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_int_equal(lines_with("event=dns_stale"), 2);
     assert_int_equal(lines_with("event=dns_back"), 1);
@@ -255,7 +229,7 @@ static void a_refresh_that_fails_before_expiry_spares_later_askers_the_wait(void
     struct fixture *fixture = *state;
 
     know_and_pass_s(fixture, 31);
-    say(fixture, DNS_SERVFAIL);
+    say(&fixture->names[HOST], DNS_SERVFAIL);
     assert_ready(fixture, "127.0.0.1");
     run_until_line(&fixture->world, "event=dns_failure", 1);
     assert_int_equal(lines_with("event=dns_stale"), 0);
@@ -270,12 +244,12 @@ static void an_answer_that_is_late_is_not_waited_for_where_an_expired_one_can_se
     struct asker asker = {0};
 
     know_and_pass_s(fixture, 41);
-    hold(fixture, true);
+    hold(&fixture->names[HOST], true);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_string_equal(asker.ip, "127.0.0.1");
     assert_ready(fixture, "127.0.0.1");
     assert_int_equal(queries(fixture), 4);
-    hold(fixture, false);
+    hold(&fixture->names[HOST], false);
     scripted_dns_release(&fixture->world.dns);
     run_until_line(&fixture->world, "event=dns_answer", 2);
     assert_ready(fixture, "127.0.0.2");
@@ -289,9 +263,7 @@ static void a_server_that_is_gone_leaves_the_expired_answer_serving(void **state
 
     know_and_pass_s(fixture, 41);
     scripted_dns_stop(&fixture->world.dns);
-    if (ask(&fixture->world, &asker, "host.test") ==
-        RESOLVER_WAITING) /* c-ares 1.34 fails at once */
-        run_until(&fixture->world, &asker.done, 1);
+    ask_until_told(fixture, &asker);
     assert_string_equal(asker.ip, "127.0.0.1");
     run_until_line(&fixture->world, "event=dns_failure", 1);
     assert_ready(fixture, "127.0.0.1");
@@ -303,7 +275,7 @@ static void an_expired_answer_serves_no_longer_than_it_may(void **state)
     struct asker asker = {0};
 
     know_and_pass_s(fixture, 3600);
-    say(fixture, DNS_SERVFAIL);
+    say(&fixture->names[HOST], DNS_SERVFAIL);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_string_equal(asker.ip, "127.0.0.1");
     pass_s(41);
@@ -320,7 +292,7 @@ static void a_name_that_is_no_more_stops_serving(void **state)
     struct asker asker = {0};
 
     know_and_pass_s(fixture, 41);
-    say(fixture, DNS_NXDOMAIN);
+    say(&fixture->names[HOST], DNS_NXDOMAIN);
     ask_and_wait(&fixture->world, &asker, "host.test");
     assert_string_equal(asker.message, "no such name");
     assert_int_equal(ask(&fixture->world, &asker, "host.test"), RESOLVER_FAILED);
@@ -427,11 +399,6 @@ int main(void)
         TEST(an_address_that_was_missed_at_first_is_found_when_asked_for_alone),
         TEST(a_new_name_without_addresses_costs_one_query_of_each_type),
     };
-    int failed;
 
-    if (!resolver_global_init())
-        return 1;
-    failed = cmocka_run_group_tests_name("resolver_outage", tests, NULL, NULL);
-    resolver_global_release();
-    return failed;
+    return cmocka_run_group_tests_name("resolver_outage", tests, start_library, end_library);
 }

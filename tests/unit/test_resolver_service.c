@@ -140,9 +140,7 @@ static void search_domains_are_tried_for_the_service_and_not_for_its_hosts(void 
     struct fixture *fixture = *state;
     struct asker asker = {0};
 
-    setenv("LOCALDOMAIN", "search.test", 1);
-    use_settings(&fixture->world, &world_settings);
-    unsetenv("LOCALDOMAIN");
+    use_search_domain(&fixture->world, "search.test");
     ask_and_wait(&fixture->world, &asker, "_api._tcp.short");
     assert_string_equal(asker.ip, "127.0.0.1");
     ask_and_wait(&fixture->world, &asker, "_api._tcp.short.");
@@ -234,7 +232,7 @@ static void a_host_that_dns_fails_for_is_no_denial(void **state)
     struct asker asker = {0};
 
     offer(fixture, 1, (struct dns_service){1, 1, 80, "none.test"});
-    fixture->names[ONE].a.code = fixture->names[ONE].aaaa.code = DNS_SERVFAIL;
+    say(&fixture->names[ONE], DNS_SERVFAIL);
     ask_and_wait(&fixture->world, &asker, SERVICE);
     assert_string_equal(asker.ip, "");
     assert_false(asker.lookup.is_denied);
@@ -279,11 +277,6 @@ int main(void)
         TEST(a_host_that_dns_fails_for_is_no_denial),
         TEST(a_denial_is_forgotten_when_dns_fails_later),
     };
-    int failed;
 
-    if (!resolver_global_init())
-        return 1;
-    failed = cmocka_run_group_tests_name("resolver_service", tests, NULL, NULL);
-    resolver_global_release();
-    return failed;
+    return cmocka_run_group_tests_name("resolver_service", tests, start_library, end_library);
 }

@@ -43,9 +43,9 @@ static void a_host_that_is_missing_is_looked_for_again_soon(void **state)
     struct asker asker = {0};
 
     offer(fixture, 1, (struct dns_service){10, 1, 8082, "two.test"});
-    fixture->names[TWO].a.code = fixture->names[TWO].aaaa.code = DNS_SERVFAIL;
+    say(&fixture->names[TWO], DNS_SERVFAIL);
     learn(fixture);
-    fixture->names[TWO].a.code = fixture->names[TWO].aaaa.code = DNS_OK;
+    say(&fixture->names[TWO], DNS_OK);
     pass_s(20); /* as long as failures are remembered */
     ask_and_wait(&fixture->world, &asker, SERVICE);
     assert_int_equal(asker.count, 2);
@@ -73,8 +73,7 @@ static void when_dns_fails_the_last_answer_goes_on_serving(void **state)
 
     learn(fixture);
     for (size_t i = 0; i < NAME_COUNT; i++)
-        fixture->names[i].a.code = fixture->names[i].aaaa.code = fixture->names[i].srv.code =
-            DNS_SERVFAIL;
+        say(&fixture->names[i], DNS_SERVFAIL);
     pass_s(41);
     ask_and_wait(&fixture->world, &asker, SERVICE);
     assert_target(&asker, 0, "127.0.0.1:8081", 10, 3);
@@ -89,7 +88,7 @@ static void a_host_that_dns_fails_for_keeps_its_last_addresses(void **state)
 
     offer(fixture, 1, (struct dns_service){10, 1, 8082, "two.test"});
     learn(fixture);
-    fixture->names[TWO].a.code = fixture->names[TWO].aaaa.code = DNS_SERVFAIL;
+    say(&fixture->names[TWO], DNS_SERVFAIL);
     pass_s(41);
     ask_and_wait(&fixture->world, &asker, SERVICE);
     assert_int_equal(asker.count, 2);
@@ -106,7 +105,7 @@ static void records_that_are_late_are_not_waited_for_where_an_expired_answer_can
     struct asker asker = {0};
 
     learn(fixture);
-    fixture->names[ONE].a.hold = fixture->names[ONE].aaaa.hold = true;
+    hold(&fixture->names[ONE], true);
     pass_s(41);
     ask_and_wait(&fixture->world, &asker, SERVICE);
     assert_target(&asker, 0, "127.0.0.1:8081", 10, 3);
@@ -193,30 +192,18 @@ static void any_order_of_events_tells_each_asker_exactly_once(void **state)
     static const char *const names[] = {SERVICE, "_api._tcp.short.search.test", "one.test."};
     struct fixture *fixture = *state;
     struct asker askers[ASKERS] = {0};
-    unsigned expected[ASKERS] = {0};
 
     offer(fixture, 1, (struct dns_service){10, 1, 8082, "two.test"});
     offer(fixture, 2, (struct dns_service){20, 1, 8083, "three.test"});
     srand(5);
     for (unsigned step = 0; step < STEPS; step++) {
-        size_t who = (size_t)rand() % ASKERS;
+        struct asker *asker = &askers[rand() % ASKERS];
 
         change_something(fixture);
-        if (askers[who].lookup.entry == NULL) {
-            assert_int_equal(askers[who].done, expected[who]);
-            expected[who] =
-                ask(&fixture->world, &askers[who], names[rand() % 3]) == RESOLVER_WAITING;
-        } else if (rand() % 4 == 0) {
-            resolver_cancel(fixture->world.resolver, &askers[who].lookup);
-            expected[who] = 0;
-        }
+        ask_or_cancel(&fixture->world, asker, names, 3);
         event_base_loop(fixture->world.base, EVLOOP_NONBLOCK);
     }
-    for (size_t i = 0; i < NAME_COUNT; i++)
-        fixture->names[i].a.hold = fixture->names[i].srv.hold = false;
-    scripted_dns_release(&fixture->world.dns);
-    for (size_t i = 0; i < ASKERS; i++)
-        run_until(&fixture->world, &askers[i].done, expected[i]);
+    assert_each_is_told_once(&fixture->world, askers, ASKERS);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -236,11 +223,6 @@ int main(void)
         TEST(a_resolver_may_be_freed_while_records_or_hosts_are_awaited),
         TEST(any_order_of_events_tells_each_asker_exactly_once),
     };
-    int failed;
 
-    if (!resolver_global_init())
-        return 1;
-    failed = cmocka_run_group_tests_name("resolver_service_time", tests, NULL, NULL);
-    resolver_global_release();
-    return failed;
+    return cmocka_run_group_tests_name("resolver_service_time", tests, start_library, end_library);
 }

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "fanout/dice.h"
 #include "fanout/mem.h"
 #include "fanout/url.h"
 
@@ -422,14 +423,11 @@ static bool reference_accepts(const char *path, size_t length)
     }
 }
 
-static uint64_t random_state = 88172645463325252u;
+static struct dice dice = {7};
 
 static size_t random_below(size_t limit)
 {
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return (size_t)(random_state % limit);
+    return (size_t)dice_below(&dice, limit);
 }
 
 static size_t random_path(char path[64])
