@@ -394,13 +394,13 @@ def test_no_more_of_a_body_is_sent_too_late(fanoutd):
 def read_what_was_sent(sock):
     """All that the kernel has of it: whoever sends is paused."""
     pieces = []
-    while select.select([sock], [], [], 0)[0] or unread_by(sock) > 0:
+    while unsent_to(sock) > 0 or select.select([sock], [], [], 0)[0]:
         pieces.append(sock.recv(1 << 20))
     return b"".join(pieces)
 
 
-def unread_by(sock):
-    """Bytes that the other side's kernel has for it."""
+def unsent_to(sock):
+    """Bytes that the other side's kernel has for it, and of which it has not heard yet."""
     ports = [f"{name[1]:04X}" for name in (sock.getpeername(), sock.getsockname())]
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         _, local, remote, _, queues, *_ = line.split()
