@@ -1,7 +1,6 @@
 /* The head of a request to an upstream. */
 #include "fanout/http_request.h"
 
-#include "fanout/decimal.h"
 #include "fanout/mem.h"
 #include "fanout/upstream.h"
 
@@ -84,10 +83,7 @@ void http_request_template_init(struct http_request_template *template,
         .target = url_target(&settings->url, NULL, NULL),
         .rest = rest.data, /* kept for good */
         .rest_length = rest.len,
-        .longest_end = sizeof ": \r\n\r\n" + DECIMAL_SIZE,
     };
-    if (settings->deadline_header != NULL)
-        template->longest_end += strlen(settings->deadline_header);
     template->target_length = strlen(template->target);
 }
 
@@ -121,31 +117,30 @@ static void write_fields(const struct http_request_template *template,
         write_field(out, own->items[i].name, own->items[i].value);
 }
 
-void http_request_write(const struct http_request_template *template,
-                        const struct http_request *request, struct buf *out)
-{
-    write_first_line(template, request, out);
-    write_fields(template, request->headers, out);
-    if (request->has_length)
-        buf_printf(out, "Content-Length: %zu\r\n", request->body_length);
-}
-
 uint64_t http_request_left_ms(uint64_t left_us)
 {
     return left_us < 1000 ? 1 : left_us / 1000;
 }
 
-void http_request_write_end(const struct http_request_template *template, uint64_t left_us,
-                            struct buf *out)
+static void write_time_left(const char *name, uint64_t left_us, struct buf *out)
 {
-    const char *name = template->settings->deadline_header;
+    buf_append_text(out, name);
+    buf_append(out, ": ", 2);
+    buf_append_unsigned(out, http_request_left_ms(left_us));
+    buf_append(out, "\r\n", 2);
+}
 
-    if (name != NULL) {
-        buf_append_text(out, name);
-        buf_append(out, ": ", 2);
-        buf_append_unsigned(out, http_request_left_ms(left_us));
-        buf_append(out, "\r\n", 2);
-    }
+void http_request_write(const struct http_request_template *template,
+                        const struct http_request *request, struct buf *out)
+{
+    const char *deadline_header = template->settings->deadline_header;
+
+    write_first_line(template, request, out);
+    write_fields(template, request->headers, out);
+    if (request->has_length)
+        buf_printf(out, "Content-Length: %zu\r\n", request->body_length);
+    if (deadline_header != NULL)
+        write_time_left(deadline_header, request->left_us, out);
     buf_append(out, "\r\n", 2);
 }
 

@@ -22,6 +22,7 @@ struct http_request {
     const struct header_list *headers; /* replace the upstream's of the same name; NULL: none */
     bool has_length;                   /* a Content-Length is told, be it 0 */
     size_t body_length;
+    uint64_t left_us; /* told where the upstream is to know it */
 };
 
 /* For one upstream. */
@@ -31,7 +32,6 @@ struct http_request_template {
     size_t target_length;
     char *rest; /* " HTTP/1.1\r\nHost: …" and all fields that no request changes */
     size_t rest_length;
-    size_t longest_end; /* the room that http_request_write_end needs */
 };
 
 /* settings must outlive the template. */
@@ -39,14 +39,9 @@ void http_request_template_init(struct http_request_template *template,
                                 const struct upstream_settings *settings);
 void http_request_template_release(struct http_request_template *template);
 
-/* Appends the head but for its end. Headers must be valid and not reserved (header.h). */
+/* Appends the head. Headers must be valid and not reserved (header.h). */
 void http_request_write(const struct http_request_template *template,
                         const struct http_request *request, struct buf *out);
-
-/* Appends its end, when it is about to be sent: what time is left then, where the upstream is to
- * be told, and the empty line. */
-void http_request_write_end(const struct http_request_template *template, uint64_t left_us,
-                            struct buf *out);
 
 /* The time left as it is told: whole milliseconds, but at least one, as there is some. */
 uint64_t http_request_left_ms(uint64_t left_us);

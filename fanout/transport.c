@@ -33,6 +33,7 @@ struct transport *transport_new(struct event_base *base, struct timers *timers)
 
     transport->base = base;
     transport->timers = timers;
+    buf_init(&transport->head, BUF_UNLIMITED);
     if (transport_loop_init(&transport->loop, base, timers, handle_on_transfer_end))
         return transport;
     transport_free(transport);
@@ -42,6 +43,7 @@ struct transport *transport_new(struct event_base *base, struct timers *timers)
 void transport_free(struct transport *transport)
 {
     transport_loop_release(&transport->loop);
+    buf_release(&transport->head);
     free(transport);
 }
 

@@ -16,22 +16,33 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#define MOST_IDLE_EXCHANGES 256
-#define MOST_KEPT_REQUEST   4096
+#define MOST_IDLE_EXCHANGES 1024
+#define MOST_IDLE_ANSWERS   64
+#define MOST_KEPT_HEAD      4096
 #define MOST_COPIED_BODY    4096 /* goes out with the head, in one piece */
 #define MOST_PIECES         16   /* of an answer in one turn */
 
 /* ---- peers ---- */
 
+static void exchange_free(struct lean_exchange *exchange)
+{
+    buf_release(&exchange->head);
+    free(exchange);
+}
+
 static void lean_peer_free(struct transport_peer *face)
 {
     struct lean_peer *peer = (struct lean_peer *)face;
     struct lean_exchange *exchange;
+    struct lean_answer *answer;
 
-    while ((exchange = LIST_FIRST(&peer->idle)) != NULL) {
-        LIST_REMOVE(exchange, link);
-        buf_release(&exchange->head);
-        free(exchange);
+    while ((exchange = TAILQ_FIRST(&peer->idle)) != NULL) {
+        TAILQ_REMOVE(&peer->idle, exchange, link);
+        exchange_free(exchange);
+    }
+    while ((answer = LIST_FIRST(&peer->idle_answers)) != NULL) {
+        LIST_REMOVE(answer, link);
+        free(answer);
     }
     link_release(peer);
     pool_release(&peer->pool);
@@ -48,7 +59,8 @@ static struct transport_peer *lean_peer_new(struct transport *transport,
 
     peer->face.way = &transport_lean;
     peer->transport = transport;
-    LIST_INIT(&peer->idle);
+    TAILQ_INIT(&peer->idle);
+    LIST_INIT(&peer->idle_answers);
     link_init(peer);
     pool_init(&peer->pool, transport->base, transport->timers, settings->idle_timeout_us);
     connectors_init(&peer->connectors, &peer->origin);
@@ -59,14 +71,50 @@ static struct transport_peer *lean_peer_new(struct transport *transport,
     return NULL;
 }
 
+/* ---- answers ---- */
+
+/* The one used last, so that it is in the processor's caches. */
+static void take_answer(struct lean_exchange *exchange)
+{
+    struct lean_peer *peer = exchange->peer;
+    struct lean_answer *answer = LIST_FIRST(&peer->idle_answers);
+
+    if (answer != NULL) {
+        LIST_REMOVE(answer, link);
+        peer->idle_answer_count--;
+    } else {
+        answer = mem_alloc(sizeof *answer);
+    }
+    answer->response = (struct exchange_response){.outcome = OUTCOME_OK};
+    buf_init_budgeted(&answer->response.body, peer->origin.settings->max_response_bytes,
+                      exchange->request.budget);
+    http_response_init(&answer->parser, exchange->request.method, &answer->response.body);
+    exchange->answer = answer;
+}
+
+static void put_answer_back(struct lean_exchange *exchange)
+{
+    struct lean_peer *peer = exchange->peer;
+    struct lean_answer *answer = exchange->answer;
+
+    http_response_release(&answer->parser);
+    buf_release(&answer->response.body);
+    if (peer->idle_answer_count >= MOST_IDLE_ANSWERS) {
+        free(answer);
+        return;
+    }
+    LIST_INSERT_HEAD(&peer->idle_answers, answer, link);
+    peer->idle_answer_count++;
+}
+
 /* ---- exchanges ---- */
 
 static struct lean_exchange *exchange_take(struct lean_peer *peer)
 {
-    struct lean_exchange *exchange = LIST_FIRST(&peer->idle);
+    struct lean_exchange *exchange = TAILQ_FIRST(&peer->idle);
 
     if (exchange != NULL) {
-        LIST_REMOVE(exchange, link);
+        TAILQ_REMOVE(&peer->idle, exchange, link);
         peer->idle_count--;
         return exchange;
     }
@@ -81,76 +129,37 @@ static void exchange_put_back(struct lean_exchange *exchange)
 {
     struct lean_peer *peer = exchange->peer;
 
-    http_response_release(&exchange->answer);
-    buf_release(&exchange->response.body);
-    if (peer->idle_count >= MOST_IDLE_EXCHANGES || exchange->head.room > MOST_KEPT_REQUEST) {
-        buf_release(&exchange->head);
-        free(exchange);
+    if (exchange->answer != NULL)
+        put_answer_back(exchange);
+    if (peer->idle_count >= MOST_IDLE_EXCHANGES) {
+        exchange_free(exchange);
         return;
     }
-    buf_clear(&exchange->head);
-    LIST_INSERT_HEAD(&peer->idle, exchange, link);
+    if (!exchange->is_sent)
+        buf_release(&exchange->head);
+    TAILQ_INSERT_HEAD(&peer->idle, exchange, link);
     peer->idle_count++;
-}
-
-static void begin(struct lean_exchange *exchange, const struct exchange_request *request)
-{
-    const struct http_request_template *template = &exchange->peer->template;
-    bool is_small = request->body != NULL && request->body_length <= MOST_COPIED_BODY;
-    struct http_request wanted = {
-        .method = request->method,
-        .target = request->target,
-        .headers = request->headers,
-        .has_length = http_request_has_length(request->method, request->body != NULL),
-        .body_length = request->body_length,
-    };
-
-    exchange->address = *request->address;
-    exchange->may_repeat = method_is_idempotent(request->method);
-    exchange->is_spent = false;
-    exchange->is_drained = true;
-    exchange->connector = NULL;
-    exchange->connection = NULL;
-    exchange->copied_body = is_small ? request->body_length : 0;
-    exchange->body = request->body;
-    exchange->body_length = request->body_length;
-    exchange->deadline_us = request->deadline_us;
-    exchange->sent = 0;
-    http_request_write(template, &wanted, &exchange->head);
-    exchange->head_begun = exchange->head.len;
-    buf_reserve(&exchange->head, template->longest_end + exchange->copied_body);
-    exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
-    buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
-                      request->budget);
-    http_response_init(&exchange->answer, request->method, &exchange->response.body);
 }
 
 /* ---- the end ---- */
 
-static bool is_all_sent(const struct lean_exchange *exchange)
-{
-    return exchange->sent == exchange->head.len + exchange->body_length - exchange->copied_body;
-}
-
 /* What was there before the loop last looked is not told of again, so it is looked for. */
 static bool is_reusable(const struct lean_exchange *exchange)
 {
-    const struct http_response *answer = &exchange->answer;
+    const struct http_response *parser = &exchange->answer->parser;
 
-    return answer->phase == HTTP_RESPONSE_DONE && answer->is_persistent && !exchange->is_spent &&
-           is_all_sent(exchange) && (exchange->is_drained || pool_is_quiet(exchange->connection));
+    return parser->phase == HTTP_RESPONSE_DONE && parser->is_persistent && exchange->is_sent &&
+           !exchange->is_spent && (exchange->is_drained || pool_is_quiet(exchange->connection));
 }
 
 static void let_go_of_connection(struct lean_exchange *exchange)
 {
     struct pool_connection *connection = exchange->connection;
-    bool may_be_kept = connection != NULL && is_reusable(exchange);
+    bool may_be_kept = is_reusable(exchange);
 
     exchange->connection = NULL;
-    if (connection == NULL)
-        return;
     if (may_be_kept)
-        pool_give(connection, exchange->response.ended_us);
+        pool_give(connection, exchange->answer->response.ended_us);
     else
         pool_close(connection);
     link_came_free(exchange->peer);
@@ -158,20 +167,26 @@ static void let_go_of_connection(struct lean_exchange *exchange)
 
 static void report(struct lean_exchange *exchange)
 {
-    exchange->response.status = exchange->answer.status;
-    exchange->response.content_type = exchange->answer.content_type;
-    exchange->response.retry_after = exchange->answer.fields.retry_after;
-    exchange->on_done(exchange->arg, &exchange->response);
+    struct http_response *parser = &exchange->answer->parser;
+    struct exchange_response *response = &exchange->answer->response;
+
+    response->status = parser->status;
+    response->content_type = parser->content_type;
+    response->retry_after = parser->fields.retry_after;
+    exchange->on_done(exchange->arg, response);
     exchange_put_back(exchange);
 }
 
 /* The answer is as it is; the parser has judged it. */
 static void finish(struct lean_exchange *exchange)
 {
-    exchange->response.ended_us = clock_now_us();
-    if (exchange->answer.phase == HTTP_RESPONSE_FAILED) {
-        exchange->response.outcome = exchange->answer.outcome;
-        exchange->response.detail = exchange->answer.reason;
+    const struct http_response *parser = &exchange->answer->parser;
+    struct exchange_response *response = &exchange->answer->response;
+
+    response->ended_us = clock_now_us();
+    if (parser->phase == HTTP_RESPONSE_FAILED) {
+        response->outcome = parser->outcome;
+        response->detail = parser->reason;
     }
     let_go_of_connection(exchange);
     report(exchange);
@@ -180,11 +195,15 @@ static void finish(struct lean_exchange *exchange)
 void lean_fail(struct lean_exchange *exchange, enum outcome outcome, const char *detail)
 {
     struct pool_connection *connection = exchange->connection;
+    struct exchange_response *response;
 
+    if (exchange->answer == NULL)
+        take_answer(exchange);
+    response = &exchange->answer->response;
+    response->ended_us = clock_now_us();
+    response->outcome = outcome;
+    response->detail = detail;
     exchange->connection = NULL;
-    exchange->response.ended_us = clock_now_us();
-    exchange->response.outcome = outcome;
-    exchange->response.detail = detail;
     report(exchange);
     if (connection != NULL)
         pool_close(connection);
@@ -208,32 +227,55 @@ static bool lean_is_connected(const struct exchange *face)
 /* Nothing is sent then: it is about to be cancelled. */
 static bool is_too_late(const struct lean_exchange *exchange, uint64_t now_us)
 {
-    return now_us >= exchange->deadline_us;
+    return now_us >= exchange->request.deadline_us;
+}
+
+static void write_head(const struct lean_exchange *exchange, uint64_t left_us, struct buf *head)
+{
+    const struct exchange_request *request = &exchange->request;
+
+    buf_clear(head);
+    http_request_write(
+        &exchange->peer->template,
+        &(struct http_request){
+            .method = request->method,
+            .target = request->target,
+            .headers = request->headers,
+            .has_length = http_request_has_length(request->method, request->body != NULL),
+            .body_length = request->body_length,
+            .left_us = left_us,
+        },
+        head);
+    if (request->body_length <= MOST_COPIED_BODY)
+        buf_append(head, request->body, request->body_length);
+}
+
+static bool is_all_sent(const struct lean_exchange *exchange)
+{
+    return exchange->head.len == 0 && exchange->body_sent == exchange->request.body_length;
 }
 
 static enum channel_answer send_piece(struct lean_exchange *exchange)
 {
-    const struct buf *head = &exchange->head;
-    const char *start = head->data + exchange->sent;
-    size_t count = head->len - exchange->sent, sent;
+    struct buf *head = &exchange->head;
+    bool is_head = head->len > 0;
+    const char *start = is_head ? head->data : exchange->request.body;
+    size_t length = is_head ? head->len : exchange->request.body_length;
+    size_t *done = is_head ? &exchange->head_sent : &exchange->body_sent, sent;
     enum channel_answer answer;
 
-    if (exchange->sent >= head->len) {
-        size_t sent_of_body = exchange->copied_body + exchange->sent - head->len;
-
-        start = exchange->body + sent_of_body;
-        count = exchange->body_length - sent_of_body;
-    }
-    answer = channel_send(&exchange->connection->channel, start, count, &sent);
-    exchange->sent += sent;
+    answer = channel_send(&exchange->connection->channel, start + *done, length - *done, &sent);
+    *done += sent;
+    exchange->has_sent = exchange->has_sent || sent > 0;
+    if (is_head && *done == length)
+        buf_release(head);
+    exchange->is_sent = is_all_sent(exchange);
     return answer;
 }
 
-enum channel_answer lean_send_rest(struct lean_exchange *exchange)
+static enum channel_answer send_on(struct lean_exchange *exchange, enum channel_answer answer)
 {
-    enum channel_answer answer = CHANNEL_MOVED;
-
-    while (answer == CHANNEL_MOVED && !is_all_sent(exchange))
+    while (answer == CHANNEL_MOVED && !exchange->is_sent)
         answer = send_piece(exchange);
     pool_want_write(exchange->connection, answer == CHANNEL_AGAIN);
     if (answer == CHANNEL_BROKEN)
@@ -241,23 +283,47 @@ enum channel_answer lean_send_rest(struct lean_exchange *exchange)
     return answer;
 }
 
-/* The room for it is there. */
-static void end_head(struct lean_exchange *exchange, uint64_t left_us)
+enum channel_answer lean_send_rest(struct lean_exchange *exchange)
 {
-    exchange->sent = 0;
-    exchange->head.len = exchange->head_begun;
-    http_request_write_end(&exchange->peer->template, left_us, &exchange->head);
-    buf_append(&exchange->head, exchange->body, exchange->copied_body);
+    return send_on(exchange, CHANNEL_MOVED);
+}
+
+/* All heads are written in one place, which stays with the exchange if any of it is left over: TLS
+ * wants to be offered the rest where it was. */
+static enum channel_answer send_head(struct lean_exchange *exchange, struct buf *head)
+{
+    const struct exchange_request *request = &exchange->request;
+    enum channel_answer answer;
+    size_t sent;
+
+    answer = channel_send(&exchange->connection->channel, head->data, head->len, &sent);
+    exchange->has_sent = sent > 0;
+    exchange->head_sent = sent;
+    exchange->body_sent = request->body_length <= MOST_COPIED_BODY ? request->body_length : 0;
+    if (exchange->head.data != NULL)
+        buf_release(&exchange->head);
+    if (sent < head->len)
+        buf_move(&exchange->head, head);
+    else if (head->room > MOST_KEPT_HEAD)
+        buf_release(head);
+    exchange->is_sent = is_all_sent(exchange);
+    return send_on(exchange, answer);
 }
 
 enum channel_answer lean_send_first(struct lean_exchange *exchange)
 {
+    struct buf *head = &exchange->peer->transport->head;
     uint64_t now_us = clock_now_us();
 
+    exchange->is_sent = exchange->has_sent = false;
     if (is_too_late(exchange, now_us))
         return CHANNEL_AGAIN;
-    end_head(exchange, exchange->deadline_us - now_us);
-    return lean_send_rest(exchange);
+    write_head(exchange, exchange->request.deadline_us - now_us, head);
+    if (!head->has_failed)
+        return send_head(exchange, head);
+    exchange->lacks_memory = true; /* told from the loop */
+    pool_wake(exchange->connection);
+    return CHANNEL_AGAIN;
 }
 
 /* ---- starting ---- */
@@ -268,11 +334,18 @@ static struct exchange *lean_send(struct transport_peer *face,
 {
     struct lean_exchange *exchange = exchange_take((struct lean_peer *)face);
 
+    exchange->connection = NULL;
+    exchange->answer = NULL;
     exchange->on_done = on_done;
     exchange->arg = arg;
-    begin(exchange, request);
-    if (!exchange->head.has_failed && /* or the body would be taken for what the head lacks */
-        link_start(exchange))
+    exchange->is_sent = false;
+    exchange->lacks_memory = false;
+    exchange->is_spent = false;
+    exchange->is_drained = true;
+    exchange->may_repeat = method_is_idempotent(request->method);
+    exchange->connector = NULL;
+    exchange->request = *request;
+    if (link_start(exchange))
         return &exchange->face;
     exchange_put_back(exchange);
     return NULL;
@@ -284,19 +357,20 @@ static enum channel_answer receive_piece(struct lean_exchange *exchange)
 {
     struct transport *transport = exchange->peer->transport;
     struct channel *channel = &exchange->connection->channel;
+    struct http_response *parser = &exchange->answer->parser;
     size_t room, count;
-    char *direct = http_response_room(&exchange->answer, &room);
+    char *direct = http_response_room(parser, &room);
     enum channel_answer answer;
 
     if (direct != NULL) {
         answer = channel_receive(channel, direct, room, &count);
         exchange->is_drained = count < room;
-        http_response_took(&exchange->answer, count);
+        http_response_took(parser, count);
         return answer;
     }
     answer = channel_receive(channel, transport->scratch, sizeof transport->scratch, &count);
     exchange->is_drained = count < sizeof transport->scratch;
-    if (http_response_take(&exchange->answer, transport->scratch, count) < count)
+    if (http_response_take(parser, transport->scratch, count) < count)
         exchange->is_spent = true;
     return answer;
 }
@@ -304,13 +378,14 @@ static enum channel_answer receive_piece(struct lean_exchange *exchange)
 /* The upstream closed the connection, or it broke. */
 static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
 {
+    struct http_response *parser = &exchange->answer->parser;
     enum outcome outcome;
     const char *detail;
 
-    if (exchange->may_repeat && !http_response_has_begun(&exchange->answer)) {
+    if (exchange->may_repeat && !http_response_has_begun(parser)) {
         link_repeat(exchange);
     } else if (answer == CHANNEL_END) {
-        http_response_end(&exchange->answer);
+        http_response_end(parser);
         finish(exchange);
     } else {
         outcome = channel_failure(&exchange->connection->channel, &detail);
@@ -322,12 +397,15 @@ static void on_lost(struct lean_exchange *exchange, enum channel_answer answer)
 static void receive(struct lean_exchange *exchange)
 {
     enum channel_answer answer = CHANNEL_MOVED;
+    struct http_response *parser;
 
-    for (int i = 0;
-         i < MOST_PIECES && answer == CHANNEL_MOVED && !http_response_is_over(&exchange->answer);
+    if (exchange->answer == NULL)
+        take_answer(exchange);
+    parser = &exchange->answer->parser;
+    for (int i = 0; i < MOST_PIECES && answer == CHANNEL_MOVED && !http_response_is_over(parser);
          i++)
         answer = receive_piece(exchange);
-    if (http_response_is_over(&exchange->answer))
+    if (http_response_is_over(parser))
         finish(exchange);
     else if (answer == CHANNEL_MOVED)
         pool_wake(exchange->connection);
@@ -339,6 +417,10 @@ void lean_on_event(void *arg, short what)
 {
     struct lean_exchange *exchange = arg;
 
+    if (exchange->lacks_memory) {
+        lean_fail(exchange, OUTCOME_INTERNAL, "there is no memory left for the request");
+        return;
+    }
     if ((what & EV_WRITE) != 0 && !is_too_late(exchange, clock_now_us()))
         lean_send_rest(exchange);
     if ((what & EV_CLOSED) != 0)

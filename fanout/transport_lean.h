@@ -24,35 +24,43 @@ struct lean_peer {
     struct pool pool;
     struct http_request_template template;
     size_t connecting;
-    TAILQ_HEAD(lean_waiters, lean_exchange) waiting; /* for a connection */
-    struct timer serve;                              /* when one may be opened for who waits */
-    LIST_HEAD(lean_exchanges, lean_exchange) idle;
+    TAILQ_HEAD(lean_exchanges, lean_exchange) waiting; /* for a connection */
+    struct timer serve;                                /* when one may be opened for who waits */
+    struct lean_exchanges idle;
     size_t idle_count;
+    LIST_HEAD(lean_answers, lean_answer) idle_answers;
+    size_t idle_answer_count;
 };
 
+/* What has come of an answer. Most come whole, so that one does for many exchanges in turn. */
+struct lean_answer {
+    LIST_ENTRY(lean_answer) link; /* while idle */
+    struct http_response parser;
+    struct exchange_response response;
+};
+
+/* Of thousands in flight each is out of the processor's caches when its answer comes: so it is
+ * small, and what that needs stands first. */
 struct lean_exchange {
     struct exchange face;
-    LIST_ENTRY(lean_exchange) link;
     struct lean_peer *peer;
-    TAILQ_ENTRY(lean_exchange) wait;
-    bool is_waiting;                    /* until it may connect */
-    struct connector *connector;        /* while it connects */
-    struct pool_connection *connection; /* from then on */
-    struct address address;
-    bool may_repeat;    /* the connection was kept, and a second try does no harm */
-    bool is_spent;      /* the connection ended behind the answer, or something more came */
-    bool is_drained;    /* when it was last read, nothing was left behind what came */
-    struct buf head;    /* of the request; small bodies stand behind it */
-    size_t head_begun;  /* as much of it as is the same whenever it is sent */
-    size_t copied_body; /* bytes of the body that stand behind it, or will */
-    const char *body;
-    size_t body_length;
-    uint64_t deadline_us; /* nothing is sent from then on */
-    size_t sent;          /* of head and body */
-    struct http_response answer;
-    struct exchange_response response;
+    struct pool_connection *connection; /* NULL: it waits for one */
+    struct lean_answer *answer;         /* NULL: it was not looked for yet */
     exchange_done *on_done;
     void *arg;
+    bool is_sent;      /* all of it */
+    bool has_sent;     /* at least a byte, on this connection */
+    bool lacks_memory; /* for its head */
+    bool is_spent;     /* the connection ended behind the answer, or something more came */
+    bool is_drained;   /* when it was last read, nothing was left behind what came */
+    bool may_repeat;   /* the connection was kept, and a second try does no harm */
+    bool is_waiting;   /* until it may connect */
+    TAILQ_ENTRY(lean_exchange) link; /* while idle or waiting */
+    struct connector *connector;     /* while it connects */
+    struct exchange_request request;
+    struct buf head;  /* and a small body; empty but while it is being sent */
+    size_t head_sent; /* bytes of it */
+    size_t body_sent; /* bytes of the body, or standing behind the head */
 };
 
 /* ---- transport_lean.c ---- */

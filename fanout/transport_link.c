@@ -12,7 +12,7 @@ static const char no_connector[] = "no connection could be started";
 
 static void stop_waiting(struct lean_exchange *exchange)
 {
-    TAILQ_REMOVE(&exchange->peer->waiting, exchange, wait);
+    TAILQ_REMOVE(&exchange->peer->waiting, exchange, link);
     exchange->is_waiting = false;
 }
 
@@ -38,7 +38,7 @@ static void on_connected(void *arg, enum outcome outcome, const char *detail,
         lean_fail(exchange, outcome, detail);
     } else {
         exchange->connection =
-            pool_add(&peer->pool, &exchange->address, channel, lean_on_event, exchange);
+            pool_add(&peer->pool, exchange->request.address, channel, lean_on_event, exchange);
         if (channel_has_bytes(&channel)) /* answers nothing (RFC 9112, section 6.3) */
             lean_fail(exchange, OUTCOME_PROTOCOL_ERROR, TRANSPORT_SPOKE_FIRST);
         else
@@ -54,7 +54,7 @@ static bool connect_now(struct lean_exchange *exchange)
 
     exchange->may_repeat = false;
     exchange->connector =
-        connector_start(&peer->connectors, &exchange->address, on_connected, exchange);
+        connector_start(&peer->connectors, exchange->request.address, on_connected, exchange);
     peer->connecting += exchange->connector != NULL;
     return exchange->connector != NULL;
 }
@@ -65,7 +65,7 @@ static bool connect_afresh(struct lean_exchange *exchange)
 
     if (peer->connecting < MOST_CONNECTING)
         return connect_now(exchange);
-    TAILQ_INSERT_TAIL(&peer->waiting, exchange, wait);
+    TAILQ_INSERT_TAIL(&peer->waiting, exchange, link);
     exchange->is_waiting = true;
     return true;
 }
@@ -85,11 +85,11 @@ static bool use_kept_connection(struct lean_exchange *exchange)
     struct lean_peer *peer = exchange->peer;
 
     /* What can't be repeated must not find out the hard way that the connection is closed. */
-    exchange->connection =
-        pool_take(&peer->pool, &exchange->address, !exchange->may_repeat, lean_on_event, exchange);
+    exchange->connection = pool_take(&peer->pool, exchange->request.address, !exchange->may_repeat,
+                                     lean_on_event, exchange);
     if (exchange->connection == NULL)
         return false;
-    if (lean_send_first(exchange) != CHANNEL_BROKEN || exchange->sent > 0)
+    if (lean_send_first(exchange) != CHANNEL_BROKEN || exchange->has_sent)
         return true;
     pool_close(exchange->connection);
     exchange->connection = NULL;

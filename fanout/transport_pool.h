@@ -28,17 +28,18 @@ struct pool {
 
 typedef void pool_event(void *arg, short what);
 
-/* One connection; its members are transport_pool.c's own, but for the channel. */
+/* One connection; its members are transport_pool.c's own, but for the channel. What is needed when
+ * something comes stands together. */
 struct pool_connection {
-    struct channel channel;
-    struct pool_site *site;
-    TAILQ_ENTRY(pool_connection) link; /* while idle */
     struct event event;
-    struct timer wake; /* while in use */
-    short wanted;      /* EV_READ, EV_WRITE: what the event is registered for */
-    uint64_t idle_since_us;
     pool_event *on_event; /* NULL: idle */
     void *arg;
+    struct channel channel;
+    struct pool_site *site;
+    short wanted;                      /* EV_READ, EV_WRITE: what the event is registered for */
+    TAILQ_ENTRY(pool_connection) link; /* while idle */
+    uint64_t idle_since_us;
+    struct timer wake; /* while in use */
 };
 
 void pool_init(struct pool *pool, struct event_base *base, struct timers *timers,

@@ -47,12 +47,13 @@ static int tear_down(void **state)
 static void assert_written(struct world *world, const struct http_request *request,
                            const char *expected)
 {
+    struct http_request late = *request;
     struct buf out;
 
+    late.left_us = LEFT_US;
     http_request_template_init(&world->template, &world->settings);
     buf_init(&out, BUF_UNLIMITED);
-    http_request_write(&world->template, request, &out);
-    http_request_write_end(&world->template, LEFT_US, &out);
+    http_request_write(&world->template, &late, &out);
     buf_append(&out, "", 1);
     assert_string_equal(out.data, expected);
     buf_release(&out);
@@ -148,28 +149,6 @@ static void what_is_left_is_told_in_whole_milliseconds_and_never_as_nothing(void
     assert_int_equal(http_request_left_ms(86400000000), 86400000);
 }
 
-/* What is sent late is begun when there may be no memory left. */
-static void the_room_for_the_end_is_known_beforehand(void **state)
-{
-    static const char *const names[] = {NULL, "X", "X-Request-Deadline-Ms"};
-    static const uint64_t times_us[] = {1, 1000000, UINT64_MAX};
-    struct world *world = *state;
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        world->settings.deadline_header = (char *)names[i];
-        http_request_template_init(&world->template, &world->settings);
-        for (size_t j = 0; j < sizeof times_us / sizeof times_us[0]; j++) {
-            struct buf out;
-
-            buf_init(&out, BUF_UNLIMITED);
-            http_request_write_end(&world->template, times_us[j], &out);
-            assert_true(out.len <= world->template.longest_end);
-            buf_release(&out);
-        }
-        http_request_template_release(&world->template);
-    }
-}
-
 static void only_methods_with_a_body_tell_the_length_of_none(void **state)
 {
     static const enum method with[] = {METHOD_POST, METHOD_PUT, METHOD_PATCH};
@@ -196,7 +175,6 @@ int main(void)
         CASE(the_request_replaces_both),
         CASE(the_time_left_is_told_last_where_the_upstream_is_to_know_it),
         CASE(what_is_left_is_told_in_whole_milliseconds_and_never_as_nothing),
-        CASE(the_room_for_the_end_is_known_beforehand),
         CASE(only_methods_with_a_body_tell_the_length_of_none),
     };
 
