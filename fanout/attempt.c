@@ -89,7 +89,8 @@ static void let_go(struct attempt *attempt, enum upstream_verdict verdict, uint6
     struct upstream *upstream = attempt->request->upstream;
 
     attempt->due_us = CLOCK_NEVER;
-    limiter_cancel(&attempt->waiter, now_us);
+    if (attempt->state == ATTEMPT_AWAITS_SLOT)
+        limiter_cancel(&attempt->waiter, now_us);
     if (attempt->state == ATTEMPT_AWAITS_NAME)
         resolver_cancel(attempt->scope->worker->resolver, &attempt->lookup);
     if (attempt->exchange != NULL)
@@ -105,7 +106,7 @@ static void let_go(struct attempt *attempt, enum upstream_verdict verdict, uint6
     upstream_health_report(upstream->health,
                            &(struct upstream_call){.pass = attempt->pass,
                                                    .started_us = attempt->slot_us,
-                                                   .in_flight = attempt->waiter.in_flight,
+                                                   .in_flight = attempt->in_flight,
                                                    .verdict = verdict},
                            now_us);
 }
@@ -271,8 +272,9 @@ static void look_up(struct attempt *attempt, uint64_t now_us)
 }
 
 /* From here on the upstream's own timeout runs. */
-static void use_slot(struct attempt *attempt, uint64_t now_us)
+static void use_slot(struct attempt *attempt, unsigned in_flight, uint64_t now_us)
 {
+    attempt->in_flight = in_flight;
     attempt->slot_us = now_us;
     wait_until(attempt, attempt->hooks->on_slot(attempt->arg, attempt, now_us));
     if (settings_of(attempt)->url.host_is_ip)
@@ -293,7 +295,7 @@ static void on_slot(void *arg)
     if (attempt->pass.admission == BREAKER_REFUSED)
         end_from_the_loop(attempt, OUTCOME_CIRCUIT_OPEN, NULL);
     else
-        use_slot(attempt, now_us);
+        use_slot(attempt, attempt->waiter.in_flight, now_us);
 }
 
 static void refuse(struct attempt *attempt, enum limiter_answer answer)
@@ -317,33 +319,52 @@ static void await_slot(struct attempt *attempt, uint64_t now_us)
     wait_until(attempt, clock_earlier(clock_after(now_us, timeout_us), attempt->waiter.give_up_us));
 }
 
-static void take_slot(struct attempt *attempt, uint64_t now_us)
+static void ask_for_slot(struct attempt *attempt, uint64_t now_us)
 {
     const struct fetch_scope *scope = attempt->scope;
     enum limiter_answer answer;
 
-    attempt->waiter.priority = scope->priority;
-    attempt->waiter.deadline_us = scope->ends_us;
+    attempt->waiter = (struct limiter_waiter){
+        .on_granted = on_slot,
+        .on_refused = on_refused,
+        .arg = attempt,
+        .deadline_us = scope->ends_us,
+        .priority = scope->priority,
+    };
     answer = limiter_take(attempt->request->upstream->lane, &scope->worker->member, scope->party,
                           &attempt->waiter, now_us);
     if (answer == LIMITER_TAKEN)
-        use_slot(attempt, now_us);
+        use_slot(attempt, attempt->waiter.in_flight, now_us);
     else if (answer == LIMITER_WAITING)
         await_slot(attempt, now_us);
     else
         refuse(attempt, answer);
 }
 
+static void take_slot(struct attempt *attempt, uint64_t now_us)
+{
+    unsigned in_flight = limiter_take_free(attempt->request->upstream->lane);
+
+    if (in_flight > 0)
+        use_slot(attempt, in_flight, now_us);
+    else
+        ask_for_slot(attempt, now_us);
+}
+
 void attempt_init(struct attempt *attempt, const struct fetch_scope *scope,
                   const struct attempt_hooks *hooks, void *arg)
 {
-    *attempt = (struct attempt){
-        .scope = scope,
-        .hooks = hooks,
-        .arg = arg,
-        .due_us = CLOCK_NEVER,
-        .waiter = {.on_granted = on_slot, .on_refused = on_refused, .arg = attempt},
-    };
+    attempt->state = ATTEMPT_IDLE;
+    attempt->scope = scope;
+    attempt->hooks = hooks;
+    attempt->arg = arg;
+    attempt->exchange = NULL;
+    attempt->endpoint = NULL;
+    attempt->failed = (struct address){.any.sa_family = AF_UNSPEC};
+    attempt->slot_us = 0;
+    attempt->due_us = CLOCK_NEVER;
+    attempt->avoided = NULL;
+    attempt->avoided_count = 0;
 }
 
 void attempt_start(struct attempt *attempt, const struct fetch_request *request, bool is_extra,

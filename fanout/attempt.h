@@ -67,28 +67,31 @@ struct attempt_hooks {
                     uint64_t now_us);
 };
 
-/* The members are attempt.c's own, but due_us, slot_us and endpoint, which all may read. */
+/* The members are attempt.c's own, but due_us, slot_us and endpoint, which all may read. What only
+ * some attempts need stands last and is not touched by the others: of thousands in flight each is
+ * out of the processor's caches when its answer comes. */
 struct attempt {
     enum attempt_state state;
-    bool is_extra; /* a retry or a hedge */
+    bool is_extra;    /* a retry or a hedge */
+    bool shuns_first; /* better another one, but none that is set aside */
     const struct fetch_scope *scope;
     const struct fetch_request *request;
     const struct attempt_hooks *hooks;
     void *arg;
-    struct limiter_waiter waiter;
-    struct resolver_lookup lookup;
     struct exchange *exchange;
-    struct breaker_pass pass;
     struct endpoint *endpoint; /* the address being tried; NULL: none */
-    struct address *avoided;   /* tried in vain; the first maybe only shunned */
-    size_t avoided_count;
-    bool shuns_first;      /* better another one, but none that is set aside */
+    struct breaker_pass pass;
+    unsigned in_flight;    /* at the upstream, with this one, when the slot was taken */
     struct address failed; /* where an attempt of this last failed; zeroed: nowhere */
     uint64_t started_us;
-    uint64_t slot_us; /* when the slot was taken; 0: not yet */
-    uint64_t due_us;  /* attempt_on_due is to be called then */
-    enum outcome early_outcome;
-    const char *early_message; /* static; told in ATTEMPT_AWAITS_REPORT; NULL: made then */
+    uint64_t slot_us;        /* when the slot was taken; 0: not yet */
+    uint64_t due_us;         /* attempt_on_due is to be called then */
+    struct address *avoided; /* tried in vain; the first maybe only shunned */
+    size_t avoided_count;
+    enum outcome early_outcome; /* in ATTEMPT_AWAITS_REPORT */
+    const char *early_message;  /* static; NULL: made when it is told */
+    struct resolver_lookup lookup;
+    struct limiter_waiter waiter;
 };
 
 void attempt_init(struct attempt *attempt, const struct fetch_scope *scope,

@@ -337,15 +337,20 @@ void fetch_init(struct fetch *fetch, const struct fetch_scope *scope,
                 const struct fetch_request *request, fetch_done *on_done, void *arg,
                 uint64_t now_us)
 {
-    *fetch = (struct fetch){
-        .scope = scope,
-        .request = request,
-        .on_done = on_done,
-        .arg = arg,
-        .started_us = now_us,
-        .ends_us = CLOCK_NEVER,
-        .next_us = CLOCK_NEVER,
-    };
+    fetch->state = FETCH_IDLE;
+    fetch->is_bare = false;
+    fetch->is_fallback = false;
+    fetch->attempts = 0;
+    fetch->retries = 0;
+    fetch->scope = scope;
+    fetch->request = request;
+    fetch->on_done = on_done;
+    fetch->arg = arg;
+    fetch->started_us = now_us;
+    fetch->ends_us = CLOCK_NEVER;
+    fetch->next_us = CLOCK_NEVER;
+    fetch->hedge = NULL;
+    fetch->seat = NULL;
     attempt_init(&fetch->first, scope, &hooks, fetch);
 }
 

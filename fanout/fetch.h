@@ -38,11 +38,11 @@ struct fetch {
     fetch_done *on_done;
     void *arg;
     uint64_t started_us;
-    uint64_t ends_us; /* by the upstream's timeout, which begins with the first slot */
-    uint64_t next_us; /* when a retry or a hedge is to be made; CLOCK_NEVER: none is */
-    struct attempt first;
+    uint64_t ends_us;         /* by the upstream's timeout, which begins with the first slot */
+    uint64_t next_us;         /* when a retry or a hedge is to be made; CLOCK_NEVER: none is */
     struct attempt *hedge;    /* NULL: none */
     struct flight_seat *seat; /* in FETCH_AWAITS_FLIGHT */
+    struct attempt first;     /* last: see there */
 };
 
 /* scope and request must stay until the fetch has ended. */

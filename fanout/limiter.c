@@ -117,17 +117,18 @@ static void refuse(struct limiter_waiter *waiter, enum limiter_answer answer, ui
     decide(waiter, answer);
 }
 
-static void count_in(struct limiter_lane *lane, struct limiter_waiter *waiter)
+/* Returns how many are in the lane now. */
+static unsigned count_in(struct limiter_lane *lane)
 {
-    waiter->in_flight = ++lane->in_flight;
     lane->limiter->in_flight++;
+    return ++lane->in_flight;
 }
 
 static void grant(struct limiter_waiter *waiter, uint64_t now_us)
 {
     struct limiter_lane *lane = waiter->lane;
 
-    count_in(lane, waiter);
+    waiter->in_flight = count_in(lane);
     shedding_drain_note(&lane->limiter->drain, 1, now_us);
     shedding_drain_note(&lane->drain, 1, now_us);
     lane->limiter->since_start.granted_after_wait++;
@@ -192,6 +193,17 @@ static enum limiter_answer wait_for(struct limiter_lane *lane, struct limiter_pa
     return answer;
 }
 
+unsigned limiter_take_free(struct limiter_lane *lane)
+{
+    unsigned in_flight = 0;
+
+    pthread_mutex_lock(&lane->limiter->mutex);
+    if (limiter_has_room(lane->limiter) && lane_has_room(lane))
+        in_flight = count_in(lane);
+    pthread_mutex_unlock(&lane->limiter->mutex);
+    return in_flight;
+}
+
 enum limiter_answer limiter_take(struct limiter_lane *lane, struct limiter_member *member,
                                  struct limiter_party *party, struct limiter_waiter *waiter,
                                  uint64_t now_us)
@@ -203,7 +215,7 @@ enum limiter_answer limiter_take(struct limiter_lane *lane, struct limiter_membe
     waiter->member = member;
     pthread_mutex_lock(&limiter->mutex);
     if (limiter_has_room(limiter) && lane_has_room(lane))
-        count_in(lane, waiter);
+        waiter->in_flight = count_in(lane);
     else
         answer = wait_for(lane, party, waiter, now_us);
     pthread_mutex_unlock(&limiter->mutex);

@@ -146,6 +146,10 @@ struct limiter_caller *limiter_caller_take(struct limiter *limiter, const void *
 struct limiter_caller *limiter_caller_keep(struct limiter_caller *caller);
 void limiter_caller_release(struct limiter_caller *caller); /* NULL: nothing */
 
+/* A slot that is free. Returns how many are taken in the lane, with this one; 0: none is free, so
+ * that limiter_take is to be asked. Any thread. */
+unsigned limiter_take_free(struct limiter_lane *lane);
+
 /*
  * On the member's thread. Never calls back. Waiter and party are kept only by LIMITER_WAITING.
  * Only who would have to wait is refused. In a full queue, who arrives makes room for itself by
