@@ -1,21 +1,23 @@
 /* Numbers as text. */
 #include "fanout/decimal.h"
 
-#include <string.h>
+static unsigned count_digits(uint64_t number)
+{
+    unsigned count = 1;
+
+    for (uint64_t power = 10; number >= power; power *= 10)
+        if (++count == DECIMAL_SIZE)
+            break; /* the next power is too large to be told */
+    return count;
+}
 
 char *decimal_write(char *to, uint64_t number)
 {
-    char digits[DECIMAL_SIZE];
-    char *first = digits + sizeof digits;
-    size_t count;
+    char *end = to + count_digits(number);
 
-    do {
-        *--first = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    count = (size_t)(digits + sizeof digits - first);
-    memcpy(to, first, count);
-    return to + count;
+    for (char *at = end; at > to; number /= 10)
+        *--at = (char)('0' + number % 10);
+    return end;
 }
 
 char *decimal_write_ms(char *to, uint64_t time_us)

@@ -143,6 +143,20 @@ static void write_text(struct buf *out, const char *text)
     json_write_string(out, text, strlen(text));
 }
 
+/* An upstream's name has nothing in it that would have to be escaped. */
+static void write_id(const struct document *document, size_t index, struct buf *out)
+{
+    const struct plan_entry *entry = &document->plan->entries[index];
+
+    if (entry->own_id != NULL) {
+        write_text(out, entry->own_id);
+        return;
+    }
+    buf_append(out, "\"", 1);
+    buf_append_text(out, entry->id);
+    buf_append(out, "\"", 1);
+}
+
 static void write_bool(struct buf *out, bool value)
 {
     buf_append_text(out, value ? "true" : "false");
@@ -193,14 +207,13 @@ static void write_result(struct document *document, size_t index, struct pieces 
 {
     struct document_result *result = &document->results[index];
     struct buf *out = &pieces->text;
-    const char *id = document->plan->entries[index].id;
 
     if (document->plan->shape == SHAPE_MAP) {
-        write_text(out, id);
+        write_id(document, index, out);
         buf_append_text(out, ":");
     }
     buf_append_text(out, "{\"id\":");
-    write_text(out, id);
+    write_id(document, index, out);
     buf_append_text(out, ",\"ok\":");
     write_bool(out, result->outcome == OUTCOME_OK);
     buf_append_text(out, ",\"status\":");
@@ -249,7 +262,7 @@ static void write_errors(const struct document *document, struct buf *out)
             continue;
         buf_append_text(out, separator);
         buf_append_text(out, "{\"id\":");
-        write_text(out, document->plan->entries[i].id);
+        write_id(document, i, out);
         buf_append_text(out, ",");
         write_error(&document->results[i], out);
         buf_append_text(out, "}");
