@@ -45,6 +45,8 @@ bool origin_init(struct origin *origin, struct transport_loop *loop,
                  const struct upstream_settings *settings)
 {
     *origin = (struct origin){.loop = loop, .settings = settings, .url = curl_url()};
+    if (settings->url.host_is_ip)
+        address_parse_ip(settings->url.host, settings->url.port, &origin->address);
     if (!make_sessions(origin) || !set_url(origin))
         return false;
     transport_loop_expect_connections(loop, (long)settings->max_in_flight);
@@ -157,17 +159,23 @@ void handle_release(struct handle *handle)
     curl_slist_free_all(handle->connect_to);
 }
 
-/* Host and port of the URL stay for the Host field and TLS; the connection goes to the address. */
+/*
+ * Host and port of the URL stay for the Host field and TLS; the connection goes to the address.
+ * Where that is what the URL says it is not said again, as libcurl parses it for each transfer.
+ */
 static void set_address(struct handle *handle, const struct address *address)
 {
     char text[ADDRESS_TEXT_SIZE], line[CONNECT_TO_SIZE];
 
-    if (handle->connect_to != NULL && address_equals(&handle->address, address))
+    if (address_equals(&handle->address, address))
         return;
     handle->address = *address;
-    snprintf(line, sizeof line, "::%s", address_print(address, text));
     curl_slist_free_all(handle->connect_to);
-    handle->connect_to = curl_slist_append(NULL, line);
+    handle->connect_to = NULL;
+    if (!address_equals(&handle->origin->address, address)) {
+        snprintf(line, sizeof line, "::%s", address_print(address, text));
+        handle->connect_to = curl_slist_append(NULL, line);
+    }
     curl_easy_setopt(handle->easy, CURLOPT_CONNECT_TO, handle->connect_to);
 }
 

@@ -19,7 +19,8 @@ struct origin {
     struct transport_loop *loop;
     const struct upstream_settings *settings;
     CURLU *url;
-    CURLSH *sessions; /* TLS sessions to resume; NULL: no TLS */
+    struct address address; /* that stands in the URL; AF_UNSPEC: a name does */
+    CURLSH *sessions;       /* TLS sessions to resume; NULL: no TLS */
 };
 
 /* An easy handle for one origin; it stays with one multi for life. */
@@ -27,8 +28,8 @@ struct handle {
     struct origin *origin;
     struct multi *multi;
     CURL *easy;
-    struct address address; /* that connect_to says */
-    struct curl_slist *connect_to;
+    struct address address;        /* that it connects to; AF_UNSPEC: never started */
+    struct curl_slist *connect_to; /* says so; NULL: the URL does */
     curl_socket_t fd;   /* that was opened last since its start; CURL_SOCKET_BAD: none was */
     bool is_denied;     /* it was about to connect to an address that it may not have */
     struct timer timer; /* runs while it connects */
