@@ -13,7 +13,7 @@
 #include <string.h>
 
 #define AGENT    "User-Agent: fanoutd/" FANOUTD_VERSION "\n"
-#define PLAIN    AGENT "Accept: */*\nAccept-Encoding: identity\n"
+#define PLAIN    AGENT "Accept-Encoding: identity\n"
 #define REFUSALS "Expect:\nContent-Type:\n"
 
 struct world {
@@ -94,6 +94,16 @@ static void an_own_field_takes_the_place_of_one_of_that_name(void **state)
     assert_taken(world, false, AGENT "Accept-Encoding: identity\nx-key: own\naccept: text/plain\n");
 }
 
+static void what_libcurl_accepts_by_itself_is_left_to_it(void **state)
+{
+    struct world *world = *state;
+
+    header_list_add(&world->settings.headers, "Accept", "text/plain");
+    assert_taken(world, false, AGENT "Accept-Encoding: identity\nAccept: text/plain\n");
+    header_list_add(&world->own, "accept", "*/*");
+    assert_taken(world, false, PLAIN);
+}
+
 static void a_type_that_is_named_is_not_refused(void **state)
 {
     struct world *world = *state;
@@ -162,6 +172,7 @@ int main(void)
         TEST(with_a_body_libcurl_neither_waits_nor_names_a_type),
         TEST(own_fields_stand_before_those_that_all_requests_have),
         TEST(an_own_field_takes_the_place_of_one_of_that_name),
+        TEST(what_libcurl_accepts_by_itself_is_left_to_it),
         TEST(a_type_that_is_named_is_not_refused),
         TEST(a_type_that_the_upstream_is_always_told_is_not_refused),
         TEST(a_field_without_a_value_is_written_as_libcurl_wants_it),
