@@ -25,10 +25,18 @@
 
 #define MOST_IDLE_EXCHANGES 256
 
+/*
+ * libcurl 7.88 allocates a buffer to receive into for each transfer. Of the smallest size that it
+ * takes the C library keeps freed ones at hand, and thousands under way at once need little memory.
+ */
+#define SMALL_BUFFER 1024L
+#define LARGE_BUFFER ((long)CURL_MAX_WRITE_SIZE)
+
 struct curl_peer {
     struct transport_peer face;
     struct origin origin;
     struct fields fields;
+    long buffer_size; /* small until an answer was larger */
     LIST_HEAD(curl_exchanges, curl_exchange) idle;
     size_t idle_count;
 };
@@ -38,6 +46,7 @@ struct curl_exchange {
     LIST_ENTRY(curl_exchange) link;
     struct curl_peer *peer;
     struct handle handle;
+    long buffer_size;
     struct curl_slist *fields;
     struct curl_slist *time_left; /* stands before them; NULL: it is not told */
     uint64_t deadline_us;         /* nothing is sent from then on */
@@ -45,6 +54,7 @@ struct curl_exchange {
     bool is_stale; /* something came on the connection before the request, which was not sent */
     bool is_late;  /* nor was it, as there was no time left; it is about to be cancelled */
     struct http_response answer;
+    size_t received; /* bytes of it */
     struct exchange_response response;
     exchange_done *on_done;
     void *arg;
@@ -85,6 +95,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
         return NULL;
     }
     fields_init(&peer->fields, settings);
+    peer->buffer_size = settings->http2 ? LARGE_BUFFER : SMALL_BUFFER;
     return &peer->face;
 }
 
@@ -93,6 +104,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
 /* Anything but count stops the transfer. */
 static size_t take(struct curl_exchange *exchange, const char *bytes, size_t count)
 {
+    exchange->received += count;
     if (!http_response_is_over(&exchange->answer))
         http_response_take(&exchange->answer, bytes, count);
     return exchange->answer.phase == HTTP_RESPONSE_FAILED ? count + 1 : count;
@@ -241,6 +253,8 @@ static void exchange_put_back(struct curl_exchange *exchange)
     struct curl_peer *peer = exchange->peer;
     CURL *easy = exchange->handle.easy;
 
+    if (exchange->received > SMALL_BUFFER)
+        peer->buffer_size = LARGE_BUFFER;
     http_response_release(&exchange->answer);
     buf_release(&exchange->response.body);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, NULL);
@@ -283,6 +297,15 @@ static void set_fields(struct curl_exchange *exchange, struct curl_slist *fields
     curl_easy_setopt(exchange->handle.easy, CURLOPT_HTTPHEADER, first);
 }
 
+static void set_buffer_size(struct curl_exchange *exchange)
+{
+    long size = exchange->peer->buffer_size;
+
+    if (exchange->buffer_size != size &&
+        curl_easy_setopt(exchange->handle.easy, CURLOPT_BUFFERSIZE, size) == CURLE_OK)
+        exchange->buffer_size = size;
+}
+
 static void begin(struct curl_exchange *exchange, const struct exchange_request *request)
 {
     CURL *easy = exchange->handle.easy;
@@ -296,6 +319,8 @@ static void begin(struct curl_exchange *exchange, const struct exchange_request 
     set_fields(exchange, fields_take(&exchange->peer->fields, request->headers, has_length));
     if (!method_is_idempotent(request->method))
         curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    set_buffer_size(exchange);
+    exchange->received = 0;
     exchange->deadline_us = request->deadline_us;
     exchange->is_stale = false;
     exchange->is_late = false;

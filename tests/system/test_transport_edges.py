@@ -23,6 +23,26 @@ def sized(body):
     return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_an_answer_comes_whole_however_small_those_before_were(fanoutd, upstream, way, pieces):
+    """Around the least that libcurl reads at once, and far above it."""
+    bodies = [b'"%b"' % (b"x" * length) for length in (1, *range(940, 960), 5_000, 1, 300_000, 1)]
+
+    def behave(exchange):
+        answer = sized(bodies[len(one.requests) - 1])
+        for start in range(0, len(answer), len(answer) // pieces + 1):
+            exchange.send(answer[start : start + len(answer) // pieces + 1])
+            wait_until_read(exchange)
+
+    one = upstream(behave)
+    server = fanoutd(section("a", one, transport=way), workers=1)
+
+    for body in bodies:
+        assert server.get().results[0]["body"] == body.decode().strip('"')
+    assert len(one.requests) == len(bodies)
+
+
 def wait_until_read(exchange):
     """Until the other side's kernel has all of it."""
     while struct.unpack("i", fcntl.ioctl(exchange.sock, termios.TIOCOUTQ, b"\0" * 4))[0] > 0:
