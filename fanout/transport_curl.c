@@ -36,6 +36,7 @@ struct curl_peer {
     struct transport_peer face;
     struct origin origin;
     struct fields fields;
+    char *target;     /* that the URL says */
     long buffer_size; /* small until an answer was larger */
     LIST_HEAD(curl_exchanges, curl_exchange) idle;
     size_t idle_count;
@@ -79,6 +80,7 @@ static void curl_peer_free(struct transport_peer *face)
         exchange_free(exchange);
     }
     fields_release(&peer->fields);
+    free(peer->target);
     origin_release(&peer->origin);
     free(peer);
 }
@@ -95,6 +97,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
         return NULL;
     }
     fields_init(&peer->fields, settings);
+    peer->target = url_target(&settings->url, NULL, NULL);
     peer->buffer_size = settings->http2 ? LARGE_BUFFER : SMALL_BUFFER;
     return &peer->face;
 }
@@ -211,7 +214,7 @@ static void set_up(struct curl_exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_ready);
     curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, exchange->peer->target);
     curl_easy_setopt(easy, CURLOPT_HTTP_TRANSFER_DECODING, 0L); /* chunks come as they are */
 }
 
@@ -236,14 +239,16 @@ static struct curl_exchange *exchange_take(struct curl_peer *peer)
     return exchange;
 }
 
-static void undo(CURL *easy)
+static void undo(struct curl_exchange *exchange)
 {
+    CURL *easy = exchange->handle.easy;
+
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, NULL);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)-1);
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, NULL);
     curl_easy_setopt(easy, CURLOPT_NOBODY, 0L);
     curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L);
-    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, NULL);
+    curl_easy_setopt(easy, CURLOPT_REQUEST_TARGET, exchange->peer->target);
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 0L);
 }
 
@@ -261,7 +266,7 @@ static void exchange_put_back(struct curl_exchange *exchange)
     fields_give_back(&peer->fields, exchange->fields);
     exchange->fields = NULL;
     if (exchange->is_altered)
-        undo(easy);
+        undo(exchange);
     exchange->is_altered = false;
     if (peer->idle_count >= MOST_IDLE_EXCHANGES) {
         exchange_free(exchange);

@@ -31,12 +31,20 @@ static bool make_sessions(struct origin *origin)
                                                          CURL_LOCK_DATA_SSL_SESSION) == CURLSHE_OK;
 }
 
-/* Not as configured: libcurl knows no SRV records. */
+/*
+ * Not as configured: libcurl knows no SRV records; and path and query it would encode and print for
+ * each transfer, where a request target is just copied.
+ */
 static bool set_url(struct origin *origin)
 {
-    char *text = url_plain(&origin->settings->url);
-    CURLUcode code = curl_url_set(origin->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
+    char root[] = "/", *text;
+    struct url url = origin->settings->url;
+    CURLUcode code;
 
+    url.path = root;
+    url.query = NULL;
+    text = url_plain(&url);
+    code = curl_url_set(origin->url, CURLUPART_URL, text, CURLU_DISALLOW_USER);
     free(text);
     return code == CURLUE_OK;
 }

@@ -18,7 +18,7 @@ struct upstream_settings;
 struct origin {
     struct transport_loop *loop;
     const struct upstream_settings *settings;
-    CURLU *url;
+    CURLU *url;             /* of its root */
     struct address address; /* that stands in the URL; AF_UNSPEC: a name does */
     CURLSH *sessions;       /* TLS sessions to resume; NULL: no TLS */
 };
