@@ -211,7 +211,6 @@ static bool send_to_next_address(struct attempt *attempt, uint64_t now_us)
         .body = request->body,
         .body_length = request->body_length,
         .deadline_us = clock_earlier(attempt->due_us, attempt->scope->ends_us),
-        .budget = fanout_budget(attempt->scope->worker->fanout),
     };
 
     attempt->endpoint = take_endpoint(attempt, now_us);

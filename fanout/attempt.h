@@ -81,13 +81,13 @@ struct attempt {
     struct exchange *exchange;
     struct endpoint *endpoint; /* the address being tried; NULL: none */
     struct breaker_pass pass;
-    unsigned in_flight;    /* at the upstream, with this one, when the slot was taken */
-    struct address failed; /* where an attempt of this last failed; zeroed: nowhere */
-    uint64_t started_us;
+    unsigned in_flight;      /* at the upstream, with this one, when the slot was taken */
     uint64_t slot_us;        /* when the slot was taken; 0: not yet */
     uint64_t due_us;         /* attempt_on_due is to be called then */
     struct address *avoided; /* tried in vain; the first maybe only shunned */
     size_t avoided_count;
+    struct address failed; /* where an attempt of this last failed; zeroed: nowhere */
+    uint64_t started_us;
     enum outcome early_outcome; /* in ATTEMPT_AWAITS_REPORT */
     const char *early_message;  /* static; NULL: made when it is told */
     struct resolver_lookup lookup;

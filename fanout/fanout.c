@@ -139,7 +139,7 @@ static bool make_parts(struct fanout_worker *worker, struct event_base *base, co
     worker->timers = timers_new(base);
     if (worker->timers == NULL)
         return false;
-    worker->transport = transport_new(base, worker->timers);
+    worker->transport = transport_new(base, worker->timers, &worker->fanout->budget);
     if (worker->transport == NULL)
         return false;
     worker->resolver = resolver_new(base, worker->timers, worker->fanout->resolver, message);

@@ -27,12 +27,14 @@ const char *transport_version(void)
     return curl_version();
 }
 
-struct transport *transport_new(struct event_base *base, struct timers *timers)
+struct transport *transport_new(struct event_base *base, struct timers *timers,
+                                struct budget *budget)
 {
     struct transport *transport = mem_zalloc(sizeof *transport);
 
     transport->base = base;
     transport->timers = timers;
+    transport->budget = budget;
     buf_init(&transport->head, BUF_UNLIMITED);
     if (transport_loop_init(&transport->loop, base, timers, handle_on_transfer_end))
         return transport;

@@ -32,14 +32,13 @@ struct exchange;
 
 /* Everything pointed to must stay as it is until the exchange is done or cancelled. */
 struct exchange_request {
-    const struct address *address; /* where to connect, port included */
     enum method method;
+    const struct address *address;     /* where to connect, port included */
     const char *target;                /* origin form: "/v1/me/42?full=1"; NULL: the URL's own */
     const struct header_list *headers; /* besides the upstream's own; NULL: none */
     const char *body;                  /* NULL: none */
     size_t body_length;
-    uint64_t deadline_us;  /* nothing is sent from then on; told to the upstream as time left */
-    struct budget *budget; /* that the answer's bytes are taken from */
+    uint64_t deadline_us; /* nothing is sent from then on; told to the upstream as time left */
 };
 
 /* What it points to is there until on_done returns. */
@@ -61,8 +60,10 @@ void transport_global_release(void);
 /* "libcurl 8.14.1 OpenSSL/3.5 …", static. */
 const char *transport_version(void);
 
-/* NULL on failure. Freeing needs every exchange done or cancelled and every peer freed. */
-struct transport *transport_new(struct event_base *base, struct timers *timers);
+/* The bytes of answers are taken from the budget. NULL on failure. Freeing needs every exchange
+ * done or cancelled and every peer freed. */
+struct transport *transport_new(struct event_base *base, struct timers *timers,
+                                struct budget *budget);
 void transport_free(struct transport *transport);
 
 /* settings must outlive the peer. NULL: libcurl does not take the URL. */

@@ -34,6 +34,7 @@
 
 struct curl_peer {
     struct transport_peer face;
+    struct transport *transport;
     struct origin origin;
     struct fields fields;
     char *target;     /* that the URL says */
@@ -91,6 +92,7 @@ static struct transport_peer *curl_peer_new(struct transport *transport,
     struct curl_peer *peer = mem_zalloc(sizeof *peer);
 
     peer->face.way = &transport_curl;
+    peer->transport = transport;
     LIST_INIT(&peer->idle);
     if (!origin_init(&peer->origin, &transport->loop, settings)) {
         curl_peer_free(&peer->face);
@@ -331,7 +333,7 @@ static void begin(struct curl_exchange *exchange, const struct exchange_request 
     exchange->is_late = false;
     exchange->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&exchange->response.body, exchange->peer->origin.settings->max_response_bytes,
-                      request->budget);
+                      exchange->peer->transport->budget);
     http_response_init(&exchange->answer, request->method, &exchange->response.body);
 }
 

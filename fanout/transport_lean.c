@@ -87,7 +87,7 @@ static void take_answer(struct lean_exchange *exchange)
     }
     answer->response = (struct exchange_response){.outcome = OUTCOME_OK};
     buf_init_budgeted(&answer->response.body, peer->origin.settings->max_response_bytes,
-                      exchange->request.budget);
+                      peer->transport->budget);
     http_response_init(&answer->parser, exchange->request.method, &answer->response.body);
     exchange->answer = answer;
 }

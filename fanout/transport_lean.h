@@ -56,11 +56,11 @@ struct lean_exchange {
     bool may_repeat;   /* the connection was kept, and a second try does no harm */
     bool is_waiting;   /* until it may connect */
     TAILQ_ENTRY(lean_exchange) link; /* while idle or waiting */
-    struct connector *connector;     /* while it connects */
     struct exchange_request request;
-    struct buf head;  /* and a small body; empty but while it is being sent */
-    size_t head_sent; /* bytes of it */
-    size_t body_sent; /* bytes of the body, or standing behind the head */
+    struct connector *connector; /* while it connects */
+    struct buf head;             /* and a small body; empty but while it is being sent */
+    size_t head_sent;            /* bytes of it */
+    size_t body_sent;            /* bytes of the body, or standing behind the head */
 };
 
 /* ---- transport_lean.c ---- */

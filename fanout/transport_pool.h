@@ -35,11 +35,11 @@ struct pool_connection {
     pool_event *on_event; /* NULL: idle */
     void *arg;
     struct channel channel;
+    short wanted;      /* EV_READ, EV_WRITE: what the event is registered for */
+    struct timer wake; /* while in use */
     struct pool_site *site;
-    short wanted;                      /* EV_READ, EV_WRITE: what the event is registered for */
     TAILQ_ENTRY(pool_connection) link; /* while idle */
     uint64_t idle_since_us;
-    struct timer wake; /* while in use */
 };
 
 void pool_init(struct pool *pool, struct event_base *base, struct timers *timers,

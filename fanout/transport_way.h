@@ -18,6 +18,7 @@
 struct transport {
     struct event_base *base;
     struct timers *timers;
+    struct budget *budget; /* of the answers */
     struct transport_loop loop;
     struct buf head;                       /* of the request that is being sent */
     char scratch[TRANSPORT_SCRATCH_BYTES]; /* bytes between a socket and a parser */

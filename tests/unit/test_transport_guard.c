@@ -37,7 +37,7 @@ static int set_up(void **state)
     memset(&world, 0, sizeof world);
     world.base = event_base_new();
     world.timers = timers_new(world.base);
-    world.transport = transport_new(world.base, world.timers);
+    world.transport = transport_new(world.base, world.timers, NULL);
     world.listener = socket(AF_INET, SOCK_STREAM, 0);
     address_parse_ip("127.0.0.1", 0, &world.address);
     *state = &world;
