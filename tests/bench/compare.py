@@ -31,7 +31,6 @@ from programs import BUILD, Unfit, find_tool, start_delayed, start_nginx
 from report import Row, print_report, save
 from works import SLOW_ONE, WORKS, urls
 
-WARM_UP_SECONDS = 0.3
 FIRST_WARM_UP_SECONDS = 1.0
 PEERS_EVERY = 3  # rounds, but with --full
 SLOW_SECONDS = 2.0  # of measuring how long answers with a slow upstream take
@@ -163,10 +162,11 @@ def play(options, work, player):
         player.row.loaded.append(measure_slow(*one, SLOW_SECONDS))
         return
     is_cold = not (player.row.loaded or player.contestant.is_ours)  # what compiles as it runs
-    warm_up = FIRST_WARM_UP_SECONDS if is_cold else WARM_UP_SECONDS
-    player.row.loaded.append(measure(*one, callers, options.seconds, warm_up))
+    seconds = max(options.seconds, work.least_seconds)
+    warm_up = max(FIRST_WARM_UP_SECONDS if is_cold else 0, work.warm_up_seconds)
+    player.row.loaded.append(measure(*one, callers, seconds, warm_up))
     if work.lone:
-        player.row.lone.append(measure(*one, 1, options.seconds, WARM_UP_SECONDS))
+        player.row.lone.append(measure(*one, 1, seconds, work.warm_up_seconds))
 
 
 def play_idle(work, player):

@@ -15,6 +15,8 @@ class Work:
     callers: int = 64
     kind: str = "load"  # or "slow", "idle": see measure.py
     lone: bool = False  # with one caller, too
+    warm_up_seconds: float = 0.3
+    least_seconds: float = 0.0  # of one measurement
     timeout_ms: int = 10_000  # of a fetch, and of the whole
     omitted_by: tuple = ()  # contestants that can't do it, or not in a time that anyone would wait
 
@@ -36,6 +38,9 @@ WORKS = (
         path="/20/",
         is_delayed=True,
         callers=1000,
+        # Who ends the fetches of callers that leave has thousands of connections to open again.
+        warm_up_seconds=1.5,
+        least_seconds=1.0,
         omitted_by=("httpx",),
     ),
     Work(
