@@ -44,6 +44,8 @@ static enum media media_of(const char *content_type)
 
     if (content_type == NULL)
         return MEDIA_UNKNOWN;
+    if (strcmp(content_type, media_types[0].pattern) == 0) /* which most say */
+        return media_types[0].media;
     length = strcspn(content_type, "; \t");
     if (length == 0)
         return MEDIA_UNKNOWN;

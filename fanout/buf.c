@@ -70,18 +70,25 @@ bool buf_reserve(struct buf *buf, size_t more)
     return false;
 }
 
-bool buf_append_unsigned(struct buf *buf, uint64_t number)
+/* Straight to its place where there is room for the longest number; as much need not be there. */
+static bool append_decimal(struct buf *buf, uint64_t number, char *write(char *to, uint64_t number))
 {
     char text[DECIMAL_SIZE];
 
-    return buf_append(buf, text, (size_t)(decimal_write(text, number) - text));
+    if (buf->room - buf->len < DECIMAL_SIZE || buf->has_failed)
+        return buf_append(buf, text, (size_t)(write(text, number) - text));
+    buf->len = (size_t)(write(buf->data + buf->len, number) - buf->data);
+    return true;
+}
+
+bool buf_append_unsigned(struct buf *buf, uint64_t number)
+{
+    return append_decimal(buf, number, decimal_write);
 }
 
 bool buf_append_ms(struct buf *buf, uint64_t time_us)
 {
-    char text[DECIMAL_MS_SIZE];
-
-    return buf_append(buf, text, (size_t)(decimal_write_ms(text, time_us) - text));
+    return append_decimal(buf, time_us, decimal_write_ms);
 }
 
 __attribute__((format(printf, 2, 0))) static bool vprintf_into(struct buf *buf, const char *format,

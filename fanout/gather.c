@@ -109,11 +109,12 @@ static bool is_hopeless(const struct gather *gather)
 }
 
 /* Ends the gathering if all there is to come is not worth waiting for. */
-static void settle(struct gather *gather, uint64_t now_us)
+static void settle(struct gather *gather)
 {
     if (gather->pending == 0)
         gather_finish(gather);
-    else if (now_us >= gather->soft_ends_us && has_enough(gather))
+    else if (gather->soft_ends_us != CLOCK_NEVER && has_enough(gather) &&
+             clock_now_us() >= gather->soft_ends_us)
         gather_end(gather, OUTCOME_ABANDONED, "enough others had come");
     else if (gather->fail_fast && is_hopeless(gather))
         gather_end(gather, OUTCOME_ABANDONED, "the request had failed already");
@@ -133,7 +134,7 @@ static void on_fetch_done(void *arg, struct fetch *fetch, struct fetch_result *r
     }
     gather->sink.on_result(gather->sink.arg, index, result);
     if (!gather->is_in_round)
-        settle(gather, clock_now_us());
+        settle(gather);
 }
 
 /* ---- the time ---- */
@@ -185,7 +186,7 @@ static void on_alarm(void *arg)
     }
     want_deadlines(gather, now_us);
     look_after_fetches(gather, now_us);
-    settle(gather, now_us);
+    settle(gather);
 }
 
 /* ---- the start ---- */

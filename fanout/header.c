@@ -65,11 +65,6 @@ bool header_is_reserved(const char *name)
 }
 
 /* Most names differ in their first letter already. */
-bool header_name_equals(const char *left, const char *right)
-{
-    return (left[0] | 0x20) == (right[0] | 0x20) && strcasecmp(left, right) == 0;
-}
-
 static struct header *find(const struct header_list *list, const char *name)
 {
     for (size_t i = 0; i < list->count; i++)

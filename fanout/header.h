@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <strings.h>
 
 struct header {
     char *name;
@@ -23,7 +24,11 @@ struct header_list {
 
 /* A token (RFC 9110, section 5.6.2), 1 to 256 bytes. */
 bool header_name_is_valid(const char *name, size_t length);
-bool header_name_equals(const char *left, const char *right); /* in whatever case */
+/* In whatever case. */
+static inline bool header_name_equals(const char *left, const char *right)
+{
+    return (left[0] | 0x20) == (right[0] | 0x20) && strcasecmp(left, right) == 0;
+}
 /* Visible characters, spaces, tabs and obs-text; no other control bytes; no space at the ends. */
 bool header_value_is_valid(const char *value, size_t length);
 /* Host, Content-Length, Transfer-Encoding, Connection and the other fields that frame a message

@@ -7,18 +7,13 @@
 
 #define LINE_SIZE 1024
 
+int trace_most = -1;
 static trace_sink *current_sink;
-static enum trace_level most_verbose = TRACE_INFO;
 
 void trace_set(trace_sink *sink, enum trace_level most)
 {
     current_sink = sink;
-    most_verbose = most;
-}
-
-bool trace_on(enum trace_level level)
-{
-    return current_sink != NULL && level <= most_verbose;
+    trace_most = sink != NULL ? (int)most : -1;
 }
 
 void trace(enum trace_level level, const char *format, ...)

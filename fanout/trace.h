@@ -14,7 +14,14 @@ typedef void trace_sink(enum trace_level level, const char *line);
 
 /* Before any thread starts; sink NULL (as at first): silent. */
 void trace_set(trace_sink *sink, enum trace_level most);
-bool trace_on(enum trace_level level);
+/* trace.c's own: no line is louder; below every level where there is no sink. */
+extern int trace_most;
+
+static inline bool trace_on(enum trace_level level)
+{
+    return (int)level <= trace_most;
+}
+
 void trace(enum trace_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
