@@ -24,11 +24,11 @@
 static inline bool validate(const char *text, size_t length, unsigned max_depth,
                             struct json_error *error)
 {
-    char *block = malloc(length > 0 ? length : 1);
-    char *start = length > 0 ? block : block + 1;
+    char *block = malloc(1 + length), *start;
     bool valid;
 
     assert_non_null(block);
+    start = block + 1;
     memcpy(start, text, length);
     *error = (struct json_error){SIZE_MAX, NULL};
     valid = json_validate(start, length, max_depth, error);
