@@ -246,7 +246,7 @@ static void write_head(const struct lean_exchange *exchange, uint64_t left_us, s
             .left_us = left_us,
         },
         head);
-    if (request->body_length <= MOST_COPIED_BODY)
+    if (request->body != NULL && request->body_length <= MOST_COPIED_BODY)
         buf_append(head, request->body, request->body_length);
 }
 
