@@ -402,11 +402,12 @@ def read_what_was_sent(sock):
 def unsent_to(sock):
     """Bytes that the other side's kernel has for it, and of which it has not heard yet."""
     ports = [f"{name[1]:04X}" for name in (sock.getpeername(), sock.getsockname())]
-    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, _, queues, *_ = line.split()
-        if [local.split(":")[1], remote.split(":")[1]] == ports:
-            return int(queues.split(":")[0], 16)
-    return 0
+    for _ in range(100):  # a row is missed now and then, as others come and go meanwhile
+        for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, _, queues, *_ = line.split()
+            if [local.split(":")[1], remote.split(":")[1]] == ports:
+                return int(queues.split(":")[0], 16)
+    raise AssertionError(f"the kernel has no connection between {ports}")
 
 
 def accept_late(blackhole):
