@@ -198,7 +198,7 @@ unsigned limiter_take_free(struct limiter_lane *lane)
     unsigned in_flight = 0;
 
     pthread_mutex_lock(&lane->limiter->mutex);
-    if (limiter_has_room(lane->limiter) && lane_has_room(lane))
+    if (lane_has_slot(lane))
         in_flight = count_in(lane);
     pthread_mutex_unlock(&lane->limiter->mutex);
     return in_flight;
@@ -214,7 +214,7 @@ enum limiter_answer limiter_take(struct limiter_lane *lane, struct limiter_membe
     assert(waiter->lane == NULL && member->limiter == limiter);
     waiter->member = member;
     pthread_mutex_lock(&limiter->mutex);
-    if (limiter_has_room(limiter) && lane_has_room(lane))
+    if (lane_has_slot(lane))
         waiter->in_flight = count_in(lane);
     else
         answer = wait_for(lane, party, waiter, now_us);

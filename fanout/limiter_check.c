@@ -21,7 +21,7 @@ bool limiter_lane_has_slot(struct limiter_lane *lane)
     bool has_slot;
 
     pthread_mutex_lock(&lane->limiter->mutex);
-    has_slot = limiter_has_room(lane->limiter) && lane_has_room(lane);
+    has_slot = lane_has_slot(lane);
     pthread_mutex_unlock(&lane->limiter->mutex);
     return has_slot;
 }

@@ -120,6 +120,12 @@ static inline bool limiter_has_room(const struct limiter *limiter)
     return limiter->in_flight < limiter->max_in_flight;
 }
 
+/* Whether somebody new may go in, in the lane and over all. */
+static inline bool lane_has_slot(const struct limiter_lane *lane)
+{
+    return limiter_has_room(lane->limiter) && lane_has_room(lane);
+}
+
 static inline bool lane_is_ready(const struct limiter_lane *lane)
 {
     return lane->waiting > 0 && lane_has_room(lane);
