@@ -122,11 +122,11 @@ uint64_t http_request_left_ms(uint64_t left_us)
     return left_us < 1000 ? 1 : left_us / 1000;
 }
 
-static void write_time_left(const char *name, uint64_t left_us, struct buf *out)
+static void write_number(struct buf *out, const char *name, uint64_t number)
 {
     buf_append_text(out, name);
     buf_append(out, ": ", 2);
-    buf_append_unsigned(out, http_request_left_ms(left_us));
+    buf_append_unsigned(out, number);
     buf_append(out, "\r\n", 2);
 }
 
@@ -138,9 +138,9 @@ void http_request_write(const struct http_request_template *template,
     write_first_line(template, request, out);
     write_fields(template, request->headers, out);
     if (request->has_length)
-        buf_printf(out, "Content-Length: %zu\r\n", request->body_length);
+        write_number(out, "Content-Length", request->body_length);
     if (deadline_header != NULL)
-        write_time_left(deadline_header, request->left_us, out);
+        write_number(out, deadline_header, http_request_left_ms(request->left_us));
     buf_append(out, "\r\n", 2);
 }
 

@@ -230,6 +230,12 @@ static bool is_too_late(const struct lean_exchange *exchange, uint64_t now_us)
     return now_us >= exchange->request.deadline_us;
 }
 
+/* As much of the body as goes out with the head. */
+static size_t copied_length(const struct exchange_request *request)
+{
+    return request->body_length <= MOST_COPIED_BODY ? request->body_length : 0;
+}
+
 static void write_head(const struct lean_exchange *exchange, uint64_t left_us, struct buf *head)
 {
     const struct exchange_request *request = &exchange->request;
@@ -246,8 +252,8 @@ static void write_head(const struct lean_exchange *exchange, uint64_t left_us, s
             .left_us = left_us,
         },
         head);
-    if (request->body != NULL && request->body_length <= MOST_COPIED_BODY)
-        buf_append(head, request->body, request->body_length);
+    if (request->body != NULL)
+        buf_append(head, request->body, copied_length(request));
 }
 
 static bool is_all_sent(const struct lean_exchange *exchange)
@@ -292,14 +298,13 @@ enum channel_answer lean_send_rest(struct lean_exchange *exchange)
  * wants to be offered the rest where it was. */
 static enum channel_answer send_head(struct lean_exchange *exchange, struct buf *head)
 {
-    const struct exchange_request *request = &exchange->request;
     enum channel_answer answer;
     size_t sent;
 
     answer = channel_send(&exchange->connection->channel, head->data, head->len, &sent);
     exchange->has_sent = sent > 0;
     exchange->head_sent = sent;
-    exchange->body_sent = request->body_length <= MOST_COPIED_BODY ? request->body_length : 0;
+    exchange->body_sent = copied_length(&exchange->request);
     if (exchange->head.data != NULL)
         buf_release(&exchange->head);
     if (sent < head->len)
