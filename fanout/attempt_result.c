@@ -2,6 +2,7 @@
 #include "fanout/attempt_result.h"
 
 #include "fanout/address.h"
+#include "fanout/budget.h"
 #include "fanout/transport.h"
 #include "fanout/upstream.h"
 
@@ -71,7 +72,7 @@ static void describe_failure(struct fetch_result *result, const struct upstream_
         attempt_result_of_denial(result, at);
         break;
     case OUTCOME_QUEUE_FULL:
-        say(result, ATTEMPT_RESULT_MEMORY_FULL);
+        say(result, BUDGET_SPENT);
         break;
     case OUTCOME_RESPONSE_TOO_LARGE:
         say(result, "the body is larger than %zu bytes", settings->max_response_bytes);

@@ -7,9 +7,6 @@
 
 #include "fanout/fetch_result.h"
 
-/* Of OUTCOME_QUEUE_FULL, where it is not slots that are lacking. */
-#define ATTEMPT_RESULT_MEMORY_FULL "too many bytes of answers are held already (option max_memory)"
-
 struct address;
 struct exchange_response;
 struct upstream_settings;

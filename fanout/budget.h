@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What is said where a budget has no more. */
+#define BUDGET_SPENT "too many bytes of answers are held already (option max_memory)"
+
 struct budget {
     atomic_size_t used_bytes;
     size_t max_bytes;

@@ -2,6 +2,7 @@
 #include "fanout/flight.h"
 
 #include "fanout/attempt_result.h"
+#include "fanout/budget.h"
 #include "fanout/clock.h"
 #include "fanout/engine.h"
 #include "fanout/fanout.h"
@@ -121,7 +122,7 @@ static void copy_body(struct flight *flight, const struct fetch_result *from,
     if (buf_append(&to->body, from->body.data, from->body.len))
         return;
     buf_release(&to->body);
-    attempt_result_make(to, OUTCOME_QUEUE_FULL, ATTEMPT_RESULT_MEMORY_FULL);
+    attempt_result_make(to, OUTCOME_QUEUE_FULL, BUDGET_SPENT);
     to->attempts = from->attempts;
 }
 

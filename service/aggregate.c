@@ -1,7 +1,6 @@
 /* One call to an endpoint, from the plan to the answer. */
 #include "service/aggregate.h"
 
-#include "fanout/attempt_result.h"
 #include "fanout/budget.h"
 #include "fanout/clock.h"
 #include "fanout/decimal.h"
@@ -70,7 +69,7 @@ static void refuse_for_memory(struct aggregate *aggregate)
 {
     struct problem problem;
 
-    problem_set(&problem, 503, ATTEMPT_RESULT_MEMORY_FULL);
+    problem_set(&problem, 503, BUDGET_SPENT);
     tell_when_to_retry(aggregate);
     reply_problem(aggregate->call, &problem);
 }
