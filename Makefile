@@ -34,7 +34,9 @@ HARDENING = -fstack-protector-strong -fstack-clash-protection -fPIE -D_FORTIFY_S
             $(BRANCHES_$(shell uname -m))
 BRANCHES_x86_64  = -fcf-protection
 BRANCHES_aarch64 = -mbranch-protection=standard
-OPTIMISE  = -O2 -g
+OPTIMISE  = -O2 -g $(LTO)
+# Across files, for the program; fat, as the tests are linked without, which is much quicker.
+LTO       = $(if $(findstring clang,$(CC)),,-flto=auto -ffat-lto-objects)
 SANITIZE  =
 CFLAGS    = -std=c11 -D_GNU_SOURCE -pthread -I. $(WARNINGS) $(OPTIMISE) $(HARDENING) $(SANITIZE)
 CPPFLAGS  = -DFANOUTD_VERSION='"$(VERSION)"'
@@ -57,7 +59,7 @@ all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
 
 $(BUILD)/fanoutd: $(SERVICE_OBJS) $(BUILD)/libfanout.a
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS)
+	$(Q)$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS)
 
 $(BUILD)/libfanout.a: $(ENGINE_OBJS)
 	@echo "  AR      $@"
@@ -71,7 +73,7 @@ $(BUILD)/%.o: %.c Makefile
 # A unit test is linked with the engine and with every part of the service but its main().
 $(BUILD)/tests/unit/%: $(BUILD)/tests/unit/%.o $(filter-out %/main.o,$(SERVICE_OBJS)) $(BUILD)/libfanout.a
 	@echo "  LD      $@"
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS) -lcmocka -lyajl -ljansson
+	$(Q)$(CC) -fno-lto $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS) -lcmocka -lyajl -ljansson
 
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
