@@ -15,7 +15,7 @@ Q         = $(if $(V),,@)
 
 # What the program needs, and what its tests and checks need besides (Debian packages).
 DEPS      = gcc libc6-dev libcurl4-openssl-dev libevent-dev libc-ares-dev libcjson-dev libconfuse-dev \
-            zlib1g-dev
+            libjemalloc-dev zlib1g-dev
 TEST_DEPS = libcmocka-dev libyajl-dev libjansson-dev python3-pytest nginx-light dnsmasq-base curl \
             python3-httpbin python3-gunicorn python3-httpx openssl procps
 LINT_DEPS = clang clang-tidy clang-format cppcheck
@@ -44,6 +44,8 @@ LDFLAGS   = -pie -Wl,-z,relro,-z,now,-z,noexecstack -pthread $(SANITIZE)
 
 ENGINE_LIBS  = -lcurl -lcares -levent_core -lz
 SERVICE_LIBS = -levent_extra -lconfuse -lcjson
+# For its malloc alone, which the linker might take for unneeded; sanitizers have their own.
+ALLOCATOR    = $(if $(SANITIZE),,-Wl,--no-as-needed -ljemalloc)
 
 ENGINE_OBJS  = $(patsubst %.c,$(BUILD)/%.o,$(wildcard fanout/*.c))
 SERVICE_OBJS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard service/*.c))
@@ -59,7 +61,7 @@ all: $(BUILD)/fanoutd ## build build/fanoutd (release, hardened)
 
 $(BUILD)/fanoutd: $(SERVICE_OBJS) $(BUILD)/libfanout.a
 	@echo "  LD      $@"
-	$(Q)$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS)
+	$(Q)$(CC) $(OPTIMISE) $(LDFLAGS) -o $@ $^ $(SERVICE_LIBS) $(ENGINE_LIBS) $(ALLOCATOR)
 
 $(BUILD)/libfanout.a: $(ENGINE_OBJS)
 	@echo "  AR      $@"

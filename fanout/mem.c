@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define SMALL ((size_t)64 * 1024)
-#define TINY  ((size_t)1024) /* glibc keeps freed blocks of such sizes for each thread */
 
 void mem_abort(void)
 {
@@ -37,12 +36,8 @@ void *mem_realloc(void *block, size_t size)
     return checked(realloc(block, size > 0 ? size : 1));
 }
 
-/* Before its version 2.41 glibc's calloc takes nothing of what it keeps for the thread, while free
- * does put it there: both are then several times as slow. */
 void *mem_array(size_t count, size_t size)
 {
-    if (size != 0 && count <= TINY / size)
-        return memset(mem_alloc(count * size), 0, count * size);
     return checked(calloc(count > 0 ? count : 1, size > 0 ? size : 1));
 }
 

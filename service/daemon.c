@@ -10,6 +10,7 @@
 #include "fanout/fanout.h"
 #include "fanout/mem.h"
 #include "service/admission.h"
+#include "service/allocator.h"
 #include "service/config.h"
 #include "service/confine.h"
 #include "service/demo.h"
@@ -233,8 +234,10 @@ static int serve(struct daemon *daemon)
     bool ok = make_workers(daemon, sockets) && make_demo(daemon);
 
     free(sockets);
-    if (ok)
+    if (ok) {
         confine_process(config);
+        allocator_give_back_when_idle(); /* by a thread that is confined, too */
+    }
     if (!ok || !start_workers(daemon)) {
         drain_workers(daemon);
         return 1;

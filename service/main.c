@@ -1,6 +1,7 @@
 /* fanoutd: many fetches, one answer. */
 #include "fanout/fanout.h"
 #include "fanout/mem.h"
+#include "service/allocator.h"
 #include "service/config.h"
 #include "service/daemon.h"
 #include "service/health.h"
@@ -11,11 +12,17 @@
 #include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int print_version(void)
 {
-    printf("fanoutd " FANOUTD_VERSION "\n%s\nlibevent/%s cJSON/%s\n", fanout_libraries(),
+    const char *allocator = allocator_version();
+
+    printf("fanoutd " FANOUTD_VERSION "\n%s\nlibevent/%s cJSON/%s", fanout_libraries(),
            event_get_version(), cJSON_Version());
+    if (allocator != NULL)
+        printf(" jemalloc/%.*s", (int)strcspn(allocator, "-"), allocator);
+    printf("\n");
     return 0;
 }
 

@@ -26,6 +26,7 @@ only 'event2/(http|buffer|bufferevent|listener)' 'service/*'
 only 'cjson/' 'service/*'
 only 'zlib' 'fanout/content_decoder*'
 only 'confuse' 'service/config*'
+only 'jemalloc/' 'service/allocator*'
 only 'fanout/(engine|transport_loop|transport_lean)\.h' 'fanout/*'
 
 # shown DIR: the longest file and whether it is too long.

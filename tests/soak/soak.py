@@ -30,8 +30,6 @@ from upstreams import Upstreams
 MOST_GROWTH = 1024
 # Of descriptors in a minute; a leak at each leaving caller would be hundreds.
 MOST_DESCRIPTORS = 20
-# Large bodies teach glibc to keep what is freed; then memory goes up for minutes without a leak.
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 # Shorter runs show the arenas settle and nothing else.
 LEAST_SECONDS_FOR_GROWTH = 60
 
@@ -109,7 +107,7 @@ def run(seconds):
     tally = Tally()
     with tempfile.TemporaryDirectory() as folder:
         upstreams = Upstreams(folder)
-        server = Fanoutd(write_configuration(folder, upstreams), GIVES_BACK)
+        server = Fanoutd(write_configuration(folder, upstreams))
         try:
             server.wait_until_ready()
             thin_out_log(server)

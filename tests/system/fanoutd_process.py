@@ -15,6 +15,7 @@ from http_wire import WAIT_SECONDS, Connection, post_bytes, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("FANOUTD", str(TOP / "build" / "fanoutd"))
+IS_SANITIZED = re.search(rb"__[at]san_init", pathlib.Path(BINARY).read_bytes()) is not None
 
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 LOG_LINE = re.compile(
@@ -227,6 +228,11 @@ class Fanoutd:
 
     def fd_count(self):
         return sum(self.descriptors().values())
+
+    def memory_kib(self, what):
+        """VmRSS, what is used now, or VmHWM, the most that ever was (proc_pid_status(5))."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split(f"{what}:")[1].split()[0])
 
     def _sockets(self):
         ports = {port for _, port in self.addresses}

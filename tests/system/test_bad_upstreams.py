@@ -3,7 +3,6 @@
 All of it holds on both ways of the transport: what an answer means must not depend on the way.
 """
 
-import pathlib
 import select
 
 import pytest
@@ -12,16 +11,15 @@ from bad_answers import ANY, STRAY
 from bad_answers_bodies import BODIES_CASES
 from bad_answers_framing import FRAMING_CASES
 from bad_answers_heads import HEADS_CASES
-from fanoutd_process import BINARY, section
+from fanoutd_process import IS_SANITIZED, section
 from http_wire import WAIT_SECONDS, outcome_of
 from scripted_upstream import closing, gated, in_turn, json_body, raw, resetting
 
 RIGHT = json_body('"right"')
 METHODS = ["GET", "HEAD", "POST"]
-MAX_GROWTH_KB = 48 * 1024
+MAX_GROWTH_KIB = 48 * 1024
 IGNORED = {"id": None, "elapsed_ms": None, "error": None}  # where two ways may differ
 ALL = [*FRAMING_CASES, *HEADS_CASES, *BODIES_CASES]
-IS_SANITIZED = b"__asan_init" in pathlib.Path(BINARY).read_bytes()  # it keeps freed memory
 
 
 WAYS = ["auto", "curl"]
@@ -49,11 +47,6 @@ def fetch(server, method="GET", **more):
     return server.post(document).results[0]
 
 
-def peak_kb(server):
-    status = pathlib.Path(f"/proc/{server.pid}/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
-
-
 def check_result(result, case):
     code = outcome_of(result)
 
@@ -77,7 +70,7 @@ def test_a_fetch_ends_as_what_it_is_and_the_next_is_fine(fanoutd, upstream, case
         upstream_section(way, one, transport=way, **case.settings) for way, one in zip(WAYS, ones)
     ]
     server = fanoutd(*sections, workers=1, deadline="15s")
-    before = peak_kb(server)
+    before = server.memory_kib("VmHWM")
 
     lean, curl = fetch_by_both_ways(server, case.method)
     check_result(lean, case)
@@ -91,7 +84,8 @@ def test_a_fetch_ends_as_what_it_is_and_the_next_is_fine(fanoutd, upstream, case
     for one in ones:
         assert len(one.requests) == 2
         assert case.kept is None or one.connections == (1 if case.kept else 2)
-    assert IS_SANITIZED or peak_kb(server) - before < MAX_GROWTH_KB
+    # A sanitizer keeps what is freed.
+    assert IS_SANITIZED or server.memory_kib("VmHWM") - before < MAX_GROWTH_KIB
 
 
 def test_a_port_that_refuses_is_asked_again_the_next_time(start, upstream, refusing_port):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fanoutd_process import endpoint, free_port, run_fanoutd, section
+from fanoutd_process import IS_SANITIZED, endpoint, free_port, run_fanoutd, section
 from scripted_upstream import answer, silence
 
 GOOD = section("users", "http://127.0.0.1:9/v1", timeout="800ms", header=["X-Key: k"]) + endpoint(
@@ -16,6 +16,13 @@ def test_version():
     done = run_fanoutd("--version")
 
     assert done.returncode == 0 and done.stdout.startswith("fanoutd ")
+
+
+def test_memory_is_allocated_by_jemalloc():
+    """A linker leaves out what it takes for unneeded, and nothing else would show it."""
+    is_linked = "jemalloc/" in run_fanoutd("--version").stdout
+
+    assert is_linked or IS_SANITIZED
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])

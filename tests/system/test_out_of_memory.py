@@ -62,7 +62,7 @@ class FailingMalloc:
         return {
             "LD_PRELOAD": str(self.library),
             "FAILING_MALLOC": str(self.control),
-            "MALLOC_PERTURB_": "165",  # what was freed or not set shows
+            "MALLOC_CONF": "junk:true",  # what was freed or not set shows
             "ASAN_OPTIONS": f"{options}:verify_asan_link_order=0",
         }
 
