@@ -97,7 +97,7 @@ static void let_go(struct attempt *attempt, enum upstream_verdict verdict, uint6
         transport_cancel(attempt->exchange);
     attempt->exchange = NULL;
     leave_address(attempt, verdict, now_us);
-    free(attempt->avoided);
+    mem_free(attempt->avoided);
     attempt->avoided = NULL;
     attempt->avoided_count = 0;
     attempt->shuns_first = false;

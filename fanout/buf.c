@@ -3,6 +3,7 @@
 
 #include "fanout/budget.h"
 #include "fanout/decimal.h"
+#include "fanout/mem.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ void buf_init_budgeted(struct buf *buf, size_t max_bytes, struct budget *budget)
 
 void buf_release(struct buf *buf)
 {
-    free(buf->data);
+    mem_free(buf->data);
     if (buf->budget != NULL)
         budget_give(buf->budget, buf->room);
     buf_init_budgeted(buf, buf->max_bytes, buf->budget);

@@ -122,7 +122,7 @@ void content_decoder_free(struct content_decoder *decoder)
     for (size_t i = 0; decoder != NULL && i < decoder->stage_count; i++)
         if (decoder->stages[i].is_set_up)
             inflateEnd(&decoder->stages[i].zlib);
-    free(decoder);
+    mem_free(decoder);
 }
 
 /* ---- the way through the stages ---- */

@@ -80,7 +80,7 @@ static void attempt_again(struct fetch *fetch, uint64_t now_us)
 
 static void drop_hedge(struct fetch *fetch)
 {
-    free(fetch->hedge);
+    mem_free(fetch->hedge);
     fetch->hedge = NULL;
 }
 

@@ -105,6 +105,6 @@ void header_list_release(struct header_list *list)
         free(list->items[i].name);
         free(list->items[i].value);
     }
-    free(list->items);
+    mem_free(list->items);
     *list = (struct header_list){0};
 }

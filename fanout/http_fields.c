@@ -3,7 +3,6 @@
 
 #include "fanout/mem.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -20,7 +19,7 @@ static const bool is_token[256] = {
 
 void http_fields_release(struct http_fields *fields)
 {
-    free(fields->long_type);
+    mem_free(fields->long_type);
     fields->long_type = NULL;
     fields->content_type = NULL;
 }

@@ -55,8 +55,8 @@ void document_free(struct document *document)
 {
     for (size_t i = 0; i < document->plan->count; i++) {
         buf_release(&document->results[i].body);
-        free(document->results[i].content_type);
-        free(document->results[i].message);
+        mem_free(document->results[i].content_type);
+        mem_free(document->results[i].message);
     }
     free(document);
 }

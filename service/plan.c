@@ -21,9 +21,9 @@ void plan_release(struct plan *plan)
 {
     tdestroy(plan->ids, keep);
     for (size_t i = 0; i < plan->count; i++) {
-        free(plan->entries[i].own_id);
-        free(plan->entries[i].target);
-        free(plan->entries[i].fallback_target);
+        mem_free(plan->entries[i].own_id);
+        mem_free(plan->entries[i].target);
+        mem_free(plan->entries[i].fallback_target);
         header_list_release(&plan->entries[i].headers);
     }
     free(plan->fallbacks);
