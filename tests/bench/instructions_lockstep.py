@@ -30,12 +30,17 @@ REQUEST = b"GET /fetch-multiple HTTP/1.1\r\nHost: fanoutd\r\nAccept: */*\r\n\r\n
 
 
 class Threads:
-    """The threads of a process: whether they sleep, and how often they went to sleep."""
+    """The threads of a process: whether they sleep, and how often they went to sleep.
+
+    Not the allocator's, which wakes up by the clock.
+    """
 
     def __init__(self, process):
         self.process = process
         self.files = {}  # of thread ids: open files of procfs, which say anew each time
         for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
+            if (task / "comm").read_text().startswith("jemalloc"):
+                continue
             self.files[task.name] = os.open(task / "status", os.O_RDONLY)
 
     def close(self):
