@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#pragma weak mallctl
+#pragma weak mallctl /* NULL, where it is not linked */
 
 const char *allocator_version(void)
 {
