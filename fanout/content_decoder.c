@@ -119,10 +119,12 @@ struct content_decoder *content_decoder_new(const struct content_codings *coding
 
 void content_decoder_free(struct content_decoder *decoder)
 {
-    for (size_t i = 0; decoder != NULL && i < decoder->stage_count; i++)
+    if (decoder == NULL)
+        return;
+    for (size_t i = 0; i < decoder->stage_count; i++)
         if (decoder->stages[i].is_set_up)
             inflateEnd(&decoder->stages[i].zlib);
-    mem_free(decoder);
+    free(decoder);
 }
 
 /* ---- the way through the stages ---- */

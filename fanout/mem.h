@@ -20,15 +20,15 @@ void *mem_array(size_t count, size_t size);  /* zeroed; checks count * size */
 void *mem_library_alloc(size_t size);
 void *mem_library_array(size_t count, size_t size);
 void *mem_library_realloc(void *block, size_t size);
+char *mem_strdup(const char *text);                 /* text may be NULL: gives NULL */
+char *mem_strndup(const char *text, size_t length); /* always ends in NUL */
+char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* free(3) where there mostly is nothing: allocators take their time over NULL. */
 static inline void mem_free(void *block)
 {
     if (block != NULL)
         free(block);
 }
-
-char *mem_strdup(const char *text);                 /* text may be NULL: gives NULL */
-char *mem_strndup(const char *text, size_t length); /* always ends in NUL */
-char *mem_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -21,7 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 
 from callers import CALLERS, FEW, Tally
-from fanoutd_process import BINARY, Fanoutd, endpoint, options, section
+from fanoutd_process import Fanoutd, endpoint, options, sanitizer, section
 from upstreams import Upstreams
 
 # KiB/min over the second half, beyond what chance may explain (two standard errors): memory
@@ -50,13 +50,6 @@ def write_configuration(folder, upstreams):
     return path
 
 
-def resident_kib(pid):
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return 0
-
-
 class Samples:
     """Memory and descriptors by time."""
 
@@ -65,7 +58,7 @@ class Samples:
 
     def take(self, server, started):
         self.times.append(time.monotonic() - started)
-        self.memory.append(resident_kib(server.pid))
+        self.memory.append(server.memory_kib("VmRSS"))
         self.descriptors.append(server.fd_count())
 
     def slope(self, values):
@@ -144,12 +137,12 @@ def check_at_rest(server, wrong, upstreams):
         wrong.append(f"at the end: {error!r}"[:2000])
 
 
-def judge(samples, wrong, seconds, is_sanitized):
+def judge(samples, wrong, seconds):
     """Adds what is wrong with the growth of things; a short run is too noisy to tell."""
     if seconds < LEAST_SECONDS_FOR_GROWTH:
         return
     growth, error = samples.slope(samples.memory)
-    if not is_sanitized and growth - 2 * error > MOST_GROWTH:
+    if sanitizer() != "asan" and growth - 2 * error > MOST_GROWTH:
         wrong.append(f"memory grows by {growth:.0f} KiB/min, more than {MOST_GROWTH}")
     growth, error = samples.slope(samples.descriptors)
     if growth - 2 * error > MOST_DESCRIPTORS:
@@ -178,9 +171,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=120)
     seconds = parser.parse_args().seconds
-    is_sanitized = b"__asan_init" in pathlib.Path(BINARY).read_bytes()
     samples, tally, wrong = run(seconds)
-    judge(samples, wrong, seconds, is_sanitized)
+    judge(samples, wrong, seconds)
     report(samples, tally)
     for line in wrong:
         print(f"WRONG: {line}")

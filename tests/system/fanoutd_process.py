@@ -1,6 +1,7 @@
 """Runs the real fanoutd, talks to it, and checks at the end that it left nothing behind."""
 
 import collections
+import functools
 import json
 import os
 import pathlib
@@ -15,7 +16,6 @@ from http_wire import WAIT_SECONDS, Connection, post_bytes, wait_until
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("FANOUTD", str(TOP / "build" / "fanoutd"))
-IS_SANITIZED = re.search(rb"__[at]san_init", pathlib.Path(BINARY).read_bytes()) is not None
 
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:")
 LOG_LINE = re.compile(
@@ -80,6 +80,13 @@ def run_fanoutd(*arguments, environment=None, seconds=WAIT_SECONDS):
     )
     assert not SANITIZER_REPORT.search(done.stderr), done.stderr
     return done
+
+
+@functools.cache
+def sanitizer():
+    """What the binary is built with: asan, which keeps freed memory, tsan, or None."""
+    found = re.search(rb"__([at]san)_init", pathlib.Path(BINARY).read_bytes())
+    return found and found[1].decode()
 
 
 class Fanoutd:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from fanoutd_process import IS_SANITIZED, endpoint, free_port, run_fanoutd, section
+from fanoutd_process import endpoint, free_port, run_fanoutd, sanitizer, section
 from scripted_upstream import answer, silence
 
 GOOD = section("users", "http://127.0.0.1:9/v1", timeout="800ms", header=["X-Key: k"]) + endpoint(
@@ -22,7 +22,7 @@ def test_memory_is_allocated_by_jemalloc():
     """A linker leaves out what it takes for unneeded, and nothing else would show it."""
     is_linked = "jemalloc/" in run_fanoutd("--version").stdout
 
-    assert is_linked or IS_SANITIZED
+    assert is_linked or sanitizer()
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
